@@ -1,0 +1,11 @@
+// Everything a test needs from the harness.
+export { CliError, ROOT, Stack, run, startStack } from './stack.mjs';
+export { Payer, resultState } from './payer.mjs';
+export { Redis, RedisError } from './redis.mjs';
+export { Viewer } from './events.mjs';
+export { Mailbox } from './mailbox.mjs';
+export { Sandbox } from './sandbox.mjs';
+export {
+  attributes, decodeHtml, formBody, get, parseForm, parseForms, plainText, postForm, rawRequest, request, visibleText,
+} from './http.mjs';
+export { tally, together, waitFor } from './wait.mjs';
