@@ -132,7 +132,7 @@ export class Visitor {
   // From now on no page of this browser hears news of its link: it gets old, as one that has lost its edge.
   deaf() {
     // Not by routing its requests: with that, Chromium forgets the language of the others.
-    return this.page.addInitScript(() => { globalThis.EventSource = class extends EventTarget {}; });
+    return this.context.addInitScript(() => { globalThis.EventSource = class extends EventTarget {}; });
   }
 
   field(name) {
