@@ -228,6 +228,18 @@ typedef enum {
 } ngx_http_paylink_count_e;
 
 
+/* what waits for the worker, and what it gave up on */
+
+typedef enum {
+    NGX_HTTP_PAYLINK_STREAM_SUBMIT = 0,
+    NGX_HTTP_PAYLINK_STREAM_OPEN,
+    NGX_HTTP_PAYLINK_STREAM_WANT,
+    NGX_HTTP_PAYLINK_STREAM_RENEW,
+    NGX_HTTP_PAYLINK_STREAM_DEAD,
+    NGX_HTTP_PAYLINK_STREAMS
+} ngx_http_paylink_stream_e;
+
+
 /* a message file, and the pages that speak it */
 
 typedef struct {
@@ -644,6 +656,8 @@ ngx_str_t *ngx_http_paylink_command_want_text(ngx_http_paylink_ctx_t *ctx,
 ngx_str_t *ngx_http_paylink_command_subscribe(void);
 ngx_str_t *ngx_http_paylink_command_brand(ngx_http_paylink_ctx_t *ctx);
 ngx_str_t *ngx_http_paylink_command_want_brand(ngx_http_paylink_ctx_t *ctx);
+ngx_str_t *ngx_http_paylink_command_depth(ngx_http_paylink_stream_e stream,
+    ngx_uint_t shard);
 ngx_str_t *ngx_http_paylink_command_time(void);
 ngx_str_t *ngx_http_paylink_command_client_id(void);
 ngx_str_t *ngx_http_paylink_command_tracking(long long listener);
@@ -701,6 +715,10 @@ void ngx_http_paylink_count_request(ngx_http_paylink_route_e route,
 void ngx_http_paylink_count_latency(uint64_t us);
 void ngx_http_paylink_gauge_waiting(ngx_uint_t n);
 void ngx_http_paylink_gauge_viewers(ngx_uint_t n);
+void ngx_http_paylink_gauge_depth(ngx_http_paylink_stream_e stream,
+    ngx_uint_t n);
+const char *ngx_http_paylink_stream_name(ngx_http_paylink_stream_e stream);
+void ngx_http_paylink_depth_init(ngx_cycle_t *cycle);
 uint64_t ngx_http_paylink_monotonic_us(void);
 
 /* the live page */

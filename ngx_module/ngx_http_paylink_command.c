@@ -259,6 +259,22 @@ ngx_http_paylink_command_brand(ngx_http_paylink_ctx_t *ctx)
 
 
 ngx_str_t *
+ngx_http_paylink_command_depth(ngx_http_paylink_stream_e stream,
+    ngx_uint_t shard)
+{
+    u_char  *p, id;
+
+    id = (u_char) shard;
+
+    p = ngx_sprintf(ngx_http_paylink_call_buf, "*2\r\n$4\r\nXLEN\r\n");
+    p = ngx_http_paylink_key(p, &id, ngx_http_paylink_stream_name(stream),
+                             NULL);
+
+    return ngx_http_paylink_call(p);
+}
+
+
+ngx_str_t *
 ngx_http_paylink_command_time(void)
 {
     return &ngx_http_paylink_time;

@@ -16,6 +16,8 @@
 #define NGX_HTTP_PAYLINK_CLASSES       4
 #define NGX_HTTP_PAYLINK_LATENCIES     12
 
+#define NGX_HTTP_PAYLINK_DEPTH_VALID   30
+
 
 /*
  * Gauges are kept for each process, so that one that crashes takes its own
@@ -36,6 +38,8 @@ typedef struct {
     ngx_atomic_t    counts[NGX_HTTP_PAYLINK_COUNTS];
     ngx_atomic_t    latency[NGX_HTTP_PAYLINK_LATENCIES];
     ngx_atomic_t    latency_us;
+    ngx_atomic_t    depth[NGX_HTTP_PAYLINK_STREAMS];
+    ngx_atomic_t    depth_at;           /* seconds; 0: never known */
     ngx_http_paylink_gauges_t  gauges[NGX_MAX_PROCESSES];
 } ngx_http_paylink_metrics_t;
 
@@ -55,6 +59,7 @@ static u_char *ngx_http_paylink_metrics_head(u_char *p, u_char *last,
     const char *name, const char *type, const char *help);
 static u_char *ngx_http_paylink_metrics_latency(u_char *p, u_char *last);
 static u_char *ngx_http_paylink_metrics_gauges(u_char *p, u_char *last);
+static u_char *ngx_http_paylink_metrics_depth(u_char *p, u_char *last);
 
 
 static ngx_http_paylink_metrics_t  *ngx_http_paylink_metrics;
@@ -62,6 +67,10 @@ static ngx_http_paylink_metrics_t  *ngx_http_paylink_metrics;
 static const char  *ngx_http_paylink_routes[NGX_HTTP_PAYLINK_ROUTES] = {
     "other", "page", "open", "pay", "renew", "renewed", "result", "events",
     "button", "static", "probe"
+};
+
+static const char  *ngx_http_paylink_streams[NGX_HTTP_PAYLINK_STREAMS] = {
+    "submit", "open", "want", "renew", "dead"
 };
 
 static const char  *ngx_http_paylink_classes[NGX_HTTP_PAYLINK_CLASSES] = {
@@ -265,6 +274,21 @@ ngx_http_paylink_gauge_viewers(ngx_uint_t n)
 }
 
 
+void
+ngx_http_paylink_gauge_depth(ngx_http_paylink_stream_e stream, ngx_uint_t n)
+{
+    ngx_http_paylink_metrics->depth[stream] = n;
+    ngx_http_paylink_metrics->depth_at = ngx_time();
+}
+
+
+const char *
+ngx_http_paylink_stream_name(ngx_http_paylink_stream_e stream)
+{
+    return ngx_http_paylink_streams[stream];
+}
+
+
 uint64_t
 ngx_http_paylink_monotonic_us(void)
 {
@@ -415,5 +439,37 @@ ngx_http_paylink_metrics_gauges(u_char *p, u_char *last)
     p = ngx_http_paylink_metrics_head(p, last, "paylink_live_viewers",
                      "gauge", "Open pages that follow their link.");
 
-    return ngx_slprintf(p, last, "paylink_live_viewers %uA\n", viewers);
+    p = ngx_slprintf(p, last, "paylink_live_viewers %uA\n", viewers);
+
+    return ngx_http_paylink_metrics_depth(p, last);
+}
+
+
+/* what is not known is not shown */
+
+static u_char *
+ngx_http_paylink_metrics_depth(u_char *p, u_char *last)
+{
+    ngx_uint_t                   i;
+    ngx_http_paylink_metrics_t  *m;
+
+    m = ngx_http_paylink_metrics;
+
+    if (m->depth_at + NGX_HTTP_PAYLINK_DEPTH_VALID
+        < (ngx_atomic_uint_t) ngx_time())
+    {
+        return p;
+    }
+
+    p = ngx_http_paylink_metrics_head(p, last, "paylink_stream_entries",
+                     "gauge", "Entries that wait for the worker, by stream; "
+                     "dead: those it gave up on.");
+
+    for (i = 0; i < NGX_HTTP_PAYLINK_STREAMS; i++) {
+        p = ngx_slprintf(p, last,
+                         "paylink_stream_entries{stream=\"%s\"} %uA\n",
+                         ngx_http_paylink_streams[i], m->depth[i]);
+    }
+
+    return p;
 }

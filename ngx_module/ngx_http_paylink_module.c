@@ -355,6 +355,7 @@ ngx_http_paylink_init_process(ngx_cycle_t *cycle)
     ngx_http_paylink_watch_init(cycle);
     ngx_http_paylink_live_init(cycle, pmcf);
     ngx_http_paylink_events_init(cycle, pmcf);
+    ngx_http_paylink_depth_init(cycle);
 
     return NGX_OK;
 }

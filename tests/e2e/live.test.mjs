@@ -83,7 +83,7 @@ test('two payers on one link: one pays, the other is told, then sees the receipt
   const { link } = await bill(stack);
   const other = await Visitor.start(it.browser, stack);
   try {
-    await stack.sandbox.fault({ on: 'payment_intents', kind: 'delay', delay_ms: 2_500, count: 1 });
+    await stack.sandbox.fault({ on: 'payment_intents', kind: 'delay', delay_ms: 5_000, count: 1 });
     await Promise.all([payer.open(link.url), other.open(link.url)]);
     await payer.typeCard();
     const pressed = payer.press();
@@ -102,7 +102,7 @@ test('declined: the other payer may go on', visit(async (payer) => {
   const { stack } = it;
   const { link } = await bill(stack);
   await payer.open(link.url);
-  await stack.sandbox.fault({ on: 'payment_intents', kind: 'delay', delay_ms: 1_500, count: 1 });
+  await stack.sandbox.fault({ on: 'payment_intents', kind: 'delay', delay_ms: 4_000, count: 1 });
   await stack.payer(link).pay({ number: CARD.declined });
   await payer.page.locator('#paying').waitFor();
   await payer.page.locator('#paying').waitFor({ state: 'hidden' });

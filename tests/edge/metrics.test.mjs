@@ -109,6 +109,23 @@ test('viewers are a gauge, which falls when they leave and when a worker is kill
   for (const viewer of viewers) viewer.close();
 });
 
+test('what waits for the worker is counted by stream', async () => {
+  const scene = await stack.scene();
+  const payer = stack.payer(scene.link);
+  await payer.view();
+  const depth = async (stream) => (await metrics()).get(`paylink_stream_entries{stream="${stream}"}`);
+  await waitFor(async () => await depth('submit') === 0, { what: 'the empty stream' });
+  await stack.stopService('worker');
+  await payer.open();
+  const submit = await payer.pay({ view: false });
+  assert.equal(submit.status, 303);
+  await waitFor(async () => await depth('submit') === 1 && await depth('open') === 1, { what: 'what waits' });
+  assert.deepEqual([await depth('want'), await depth('renew'), await depth('dead')], [0, 0, 0]);
+  await stack.startService('worker');
+  assert.equal((await payer.result(submit)).state, 'captured');
+  await waitFor(async () => await depth('submit') === 0 && await depth('open') === 0, { what: 'the drained streams' });
+});
+
 test('the counters go on over a reload', async () => {
   const before_ = await metrics();
   const old = workers();
