@@ -2,8 +2,9 @@
 // html-validate, nothing that scrolls sideways, in light and dark, on a phone and on a desk, in English and in Arabic.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after as afterAll, test } from 'node:test';
 import { DESKTOP, PHONE, Visitor } from '../harness/browser.mjs';
 import { ROOT } from '../harness/index.mjs';
 import { accessibility, markup, overflow } from '../harness/judge.mjs';
@@ -15,10 +16,16 @@ const PICTURES = path.join(ROOT, 'tests/artifacts/screenshots');
 const VIEWS = [['phone', 'light', PHONE], ['desktop', 'dark', DESKTOP], ['phone', 'dark', PHONE], ['desktop', 'light', DESKTOP]];
 export const JUDGED = 2;
 
+// A folder that the edge may look into. While the file `closed` is there, the edge is in maintenance.
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'paylink-pages-'));
+fs.chmodSync(folder, 0o755);
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+export const closed = path.join(folder, 'closed');
+
 // The stack of the file that imports this. The guard has the smallest limits for whoever says that he comes from elsewhere.
 export const it = house({
   shim: true,
-  nginx: ['paylink_result_wait 300ms;', 'paylink_guard cards=1 rate=1/h delay=off except=127.0.0.0/8;',
+  nginx: ['paylink_result_wait 300ms;', `paylink_maintenance ${closed};`, 'paylink_guard cards=1 rate=1/h delay=off except=127.0.0.0/8;',
     'set_real_ip_from 127.0.0.0/8;', 'real_ip_header X-Forwarded-For;'],
   set: { 'mail.url': 'smtp://127.0.0.1:9', 'mail.from': 'pay@pay.example' },
 });

@@ -7,7 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { CARD, DESKTOP, PHONE } from '../harness/browser.mjs';
 import { get, ROOT, waitFor } from '../harness/index.mjs';
 import { markup, overflow } from '../harness/judge.mjs';
-import { after, it, JUDGED, page, picture, windowOf } from './pages.mjs';
+import { after, closed, it, JUDGED, page, picture, windowOf } from './pages.mjs';
 import { bill, forgetAddress, inFlight, payCash, published } from './scenes.mjs';
 
 const HOUR_MS = 3_600_000;
@@ -231,6 +231,24 @@ for (const [name, accent] of [['yellow', '#ffd400'], ['blue', '#102a83'], ['red'
   });
 }
 
+// A logo as a designer would hand it over: transparent, wider than high.
+async function drawLogo(stack) {
+  const desk = await windowOf({ deviceScaleFactor: 2 });
+  await desk.page.setContent(`<svg width="220" height="48" viewBox="0 0 220 48" xmlns="http://www.w3.org/2000/svg">
+    <circle cx="24" cy="24" r="22" fill="#0f766e"/><path d="M24 6l6 18-6 18-6-18z" fill="#fff"/><circle cx="24" cy="24" r="3" fill="#0f766e"/>
+    <text x="58" y="33" font-family="sans-serif" font-size="26" font-weight="700" fill="#0f766e">Northwind</text></svg>`);
+  const file = path.join(stack.parent, 'northwind.png');
+  fs.writeFileSync(file, await desk.page.locator('svg').screenshot({ omitBackground: true }));
+  return file;
+}
+
+page('pay-logo', { state: 'active', heading: /Invoice/ }, async (payer, stack) => {
+  const { merchant, link } = await bill(stack);
+  await stack.cli('merchant', 'change', merchant.id, '--accent', '#0f766e', '--logo', await drawLogo(stack));
+  await published(stack, link, (text) => /<img [^>]*src="\/brand\//.test(text));
+  return payer.open(link.url);
+});
+
 for (const [name, heading, close] of [
   ['replaced', /newer payment link/, (stack, scene) => stack.link(scene)],
   ['void', /was cancelled/, (stack, { invoice }) => stack.cli('invoice', 'void', invoice.id)],
@@ -268,6 +286,18 @@ page('busy-submit', { state: 'busy', status: 503, heading: /try again in a momen
   await payer.typeCard();
   stack.signal('redis', 'SIGSTOP');
   return after(payer, () => payer.page.locator('#button').click());
+});
+
+const reopen = async (stack) => {
+  fs.rmSync(closed, { force: true });
+  await waitFor(async () => (await stack.page('/p/x')).status === 404, { what: 'the edge to be open again' });
+};
+
+page('maintenance', { state: 'maintenance', status: 503, heading: /back shortly/, undo: reopen }, async (payer, stack) => {
+  const { link } = await bill(stack);
+  fs.writeFileSync(closed, '');
+  await waitFor(async () => (await stack.page(link.url)).status === 503, { what: 'the edge to be closed' });
+  return payer.open(link.url);
 });
 
 // --- refused unread ---------------------------------------------------------------------------
