@@ -81,7 +81,7 @@ it('a refusal of the parameters is not kept', async () => {
 
 it('while the first request runs, the second is told so; afterwards it gets the result', async () => {
   const key = newKey();
-  await sandbox.fault({ kind: 'delay', delay_ms: 400, count: 1 });
+  await sandbox.fault({ kind: 'delay', delay_ms: 2_000, count: 1 });
   const running = keyed(key);
   await new Promise((resolve) => { setTimeout(resolve, 100); });
   const meanwhile = await keyed(key);

@@ -8,4 +8,4 @@ export { Sandbox } from './sandbox.mjs';
 export {
   attributes, decodeHtml, formBody, get, parseForm, parseForms, plainText, postForm, rawRequest, request, visibleText,
 } from './http.mjs';
-export { tally, together, waitFor } from './wait.mjs';
+export { atBest, tally, together, waitFor } from './wait.mjs';

@@ -21,6 +21,16 @@ export async function waitFor(condition, { timeout = 20_000, interval = 20, what
   }
 }
 
+// A busy machine is slow now and then, a fault is there every time: one of some measurements has to be within `limit`.
+export async function atBest(limit, measure, rounds = 8) {
+  const all = [];
+  for (let round = 0; round < rounds; round++) {
+    all.push(await measure());
+    if (all.at(-1) <= limit) return;
+  }
+  throw new Error(`never within ${limit}: ${all.map(Math.round)}`);
+}
+
 // `count` calls of fn(index), all started before any is waited for.
 export function together(count, fn) {
   return Promise.all(Array.from({ length: count }, (_, index) => fn(index)));
