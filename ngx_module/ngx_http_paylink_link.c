@@ -120,7 +120,12 @@ ngx_http_paylink_link_failed(ngx_http_request_t *r)
 }
 
 
-/* Redis does not have the link: the worker may, wait for it and resume */
+/*
+ * Redis does not have the link: the worker may, wait for it and resume.  Asked
+ * each time that the link is still not there: Redis takes one question in half
+ * a second, and the one that it took before may have been answered before the
+ * link was lost.
+ */
 
 ngx_int_t
 ngx_http_paylink_hydrate(ngx_http_request_t *r,
@@ -137,9 +142,10 @@ ngx_http_paylink_hydrate(ngx_http_request_t *r,
 
         ngx_http_paylink_wait_start(ctx, ctx->link.id, plcf->hydrate_wait,
                                     resume);
-        ngx_http_paylink_redis_tell(
-            ngx_http_paylink_command_want(ctx->link.id, ctx->link_hex, NULL));
     }
+
+    ngx_http_paylink_redis_tell(
+            ngx_http_paylink_command_want(ctx->link.id, ctx->link_hex, NULL));
 
     if (ngx_http_paylink_wait_more(ctx) == NGX_OK) {
         return NGX_HTTP_PAYLINK_WAIT;
