@@ -8,10 +8,10 @@ export class Viewer {
   ended = false;
 
   // Resolves with the answer's head, whatever its status. A connection of its own: one that was kept may just be closing.
-  static open(url, { lastEventId } = {}) {
+  static open(url, { lastEventId, socketPath } = {}) {
     const viewer = new Viewer();
     return new Promise((resolve, reject) => {
-      viewer.sent = http.get(url, { agent: false, headers: { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) } }, (response) => {
+      viewer.sent = http.get(url, { agent: false, socketPath, headers: { Accept: 'text/event-stream', ...(lastEventId ? { 'Last-Event-ID': lastEventId } : {}) } }, (response) => {
         Object.assign(viewer, { response, status: response.statusCode, headers: response.headers });
         let text = '';
         response.setEncoding('utf8');
