@@ -5,10 +5,11 @@ import net from 'node:net';
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
 
-// -> { status, headers, rawHeaders, body (Buffer), text, json() }. Rejects after `timeout` ms.
+// -> { status, headers, rawHeaders, body (Buffer), text, json() }. Rejects after `timeout` ms. With `connection: close`
+// over a connection of its own: one that was kept may just be closing.
 export function request(method, url, { headers = {}, body, timeout = 30_000, signal } = {}) {
   return new Promise((resolve, reject) => {
-    const sent = http.request(url, { method, headers, agent, timeout, signal }, (response) => {
+    const sent = http.request(url, { method, headers, agent: headers.connection === 'close' ? false : agent, timeout, signal }, (response) => {
       const chunks = [];
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('error', reject);
