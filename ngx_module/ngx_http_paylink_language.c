@@ -33,17 +33,6 @@ static ngx_int_t ngx_http_paylink_language_texts(
     struct template_value *values, ngx_http_paylink_judged_t *judged);
 
 
-/* languages that are written from right to left */
-
-static ngx_str_t  ngx_http_paylink_rtl[] = {
-    ngx_string("ar"),
-    ngx_string("fa"),
-    ngx_string("he"),
-    ngx_string("ur"),
-    ngx_null_string
-};
-
-
 /* the first of them is English: what all are measured by */
 
 char *
@@ -407,20 +396,12 @@ ngx_http_paylink_language_page(ngx_http_paylink_main_conf_t *pmcf,
 void
 ngx_http_paylink_language_set(struct template_value *values, ngx_str_t *tag)
 {
-    ngx_uint_t  i;
+    const char  *dir;
+
+    dir = language_right_to_left((char *) tag->data, tag->len) ? "rtl" : "ltr";
 
     ngx_http_paylink_set(values, LANG, tag->data, tag->len);
-    ngx_http_paylink_set(values, DIR, "ltr", 3);
-
-    if (tag->len < 2 || (tag->len > 2 && tag->data[2] != '-')) {
-        return;
-    }
-
-    for (i = 0; ngx_http_paylink_rtl[i].len; i++) {
-        if (ngx_strncasecmp(tag->data, ngx_http_paylink_rtl[i].data, 2) == 0) {
-            ngx_http_paylink_set(values, DIR, "rtl", 3);
-        }
-    }
+    ngx_http_paylink_set(values, DIR, dir, 3);
 }
 
 

@@ -69,6 +69,16 @@ static void a_long_header_is_read_as_far_as_whole_ranges_go(void **state)
     assert_string_equal(chosen(header), "fr");
 }
 
+static void some_run_from_right_to_left(void **state)
+{
+    (void)state;
+    assert_true(language_right_to_left("ar", 2));
+    assert_true(language_right_to_left("HE-il", 5));
+    assert_false(language_right_to_left("arn", 3));
+    assert_false(language_right_to_left("en", 2));
+    assert_false(language_right_to_left("", 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,6 +86,7 @@ int main(void)
         cmocka_unit_test(the_highest_quality_wins_then_the_first),
         cmocka_unit_test(what_is_excluded_or_cannot_be_read_is_none),
         cmocka_unit_test(a_long_header_is_read_as_far_as_whole_ranges_go),
+        cmocka_unit_test(some_run_from_right_to_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,36 @@ for (const at of ['sender', 'recipient', 'data']) {
   });
 }
 
+const WORDS = 'config/mail/messages';
+for (const file of fs.readdirSync(WORDS)) {
+  const lang = file.replace('.txt', '');
+  test(`the letters to who reads ${lang}`, async () => {
+    const words = Object.fromEntries([...fs.readFileSync(path.join(WORDS, file), 'utf8').matchAll(/^(\w+) = (.*)$/gm)].map(([, key, text]) => [key, text]));
+    const said = (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    const checked = ({ parsed }) => {
+      assert.ok(parsed.text.startsWith(`${said('mail_renew_hello', { customer: 'Ada Byron' })}\n`), parsed.text);
+      assert.match(parsed.html, new RegExp(`<html lang="${lang}">`));
+      assert.equal(/<body[^>]* dir="rtl"/.test(parsed.html), lang === 'ar');
+      return parsed;
+    };
+    const scene = await stack.scene();
+    assert.equal((await stack.payer(scene.link, lang).settle()).state, 'captured');
+    const receipt = checked(await mailbox.next(scene.customer.email));
+    const [payment] = await stack.cli('payment', 'list', '--invoice', scene.invoice.id);
+    assert.equal(receipt.subject, said('mail_receipt_subject', { receipt_number: payment.receipt_number, merchant: scene.merchant.name }));
+    const amount = { ar: '١٢٥٫٠٠', en: '125.00', ja: '125.00', zh: '125.00' }[lang] ?? '125,00';
+    assert.ok(receipt.text.includes(amount), receipt.text);
+    for (const key of ['receipt_number', 'receipt_date', 'receipt_paid', 'mail_receipt_link']) assert.ok(receipt.text.includes(words[key]), key);
+    const late = await expired();
+    await postForm(`${late.link.url}/renew`, '', { headers: { 'accept-language': lang } });
+    const renewal = checked(await mailbox.next(late.customer.email));
+    assert.ok(renewal.subject.includes(late.invoice.number));
+    assert.ok(renewal.subject.startsWith(words.mail_renew_subject.split('{title}')[0]), renewal.subject);
+    assert.ok(renewal.text.includes(words.mail_renew_ignore));
+    assert.ok(visibleText(renewal.html).includes(amount));
+  });
+}
+
 test('a mail server that is away: the answer to the operator, and the mail once it is back', async () => {
   const scene = await expired();
   const { port } = mailbox;

@@ -106,3 +106,10 @@ int language_choose(const char *header, size_t len, const char *const *languages
     }
     return best;
 }
+
+bool language_right_to_left(const char *tag, size_t len)
+{
+    static const char *const all[] = {"ar", "fa", "he", "ur"};
+
+    return language_find(tag, len, all, sizeof all / sizeof *all) >= 0;
+}

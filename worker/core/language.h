@@ -6,6 +6,7 @@
 #ifndef PAYLINK_CORE_LANGUAGE_H
 #define PAYLINK_CORE_LANGUAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LANGUAGE_BYTES_MAX  16  /* a tag of ours */
@@ -17,5 +18,8 @@ int language_find(const char *tag, size_t len, const char *const *languages, siz
 /* The index of the language that the header prefers: the highest quality, of several the first
  * named; what it excludes by q=0 is none. -1: it names none of them, or none that can be read. */
 int language_choose(const char *header, size_t len, const char *const *languages, size_t count);
+
+/* Whether what is written in it runs from right to left. */
+bool language_right_to_left(const char *tag, size_t len);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../core/language.h"
 #include "languages.h"
 
 #define TEXT_BYTES_MAX 512
@@ -13,8 +14,8 @@
 static const char *const files[FILES] = {"renew.txt", "renew.html", "receipt.txt", "receipt.html"};
 
 static const char *const names[LETTER_VALUES] = {
-    "lang",           "title",        "customer", "merchant", "due_text", "amount_text",
-    "receipt_number", "paid_at_text", "card",     "url",      "day"};
+    "lang",           "dir",          "title", "customer", "merchant", "due_text", "amount_text",
+    "receipt_number", "paid_at_text", "card",  "url",      "day"};
 
 struct language {
     char tag[LANGUAGE_BYTES_MAX + 1];
@@ -106,6 +107,8 @@ void letter_write(const struct letters *l, const char *language, enum letter let
     char *text;
 
     values[LETTER_LANG] = (struct template_value){in->tag, strlen(in->tag)};
+    values[LETTER_DIR] = (struct template_value){
+        language_right_to_left(in->tag, strlen(in->tag)) ? "rtl" : "ltr", 3};
     text = render(in->page[2 * letter], values);
     subject_len = strcspn(text, "\n");
     out->subject = mem_strndup(text, subject_len);

@@ -15,6 +15,7 @@ enum letter {
 
 enum letter_value {
     LETTER_LANG,
+    LETTER_DIR,
     LETTER_TITLE,
     LETTER_CUSTOMER,
     LETTER_MERCHANT,
@@ -42,8 +43,8 @@ void letters_free(struct letters *letters);
 /* The language in which somebody with this locale (may be NULL) gets letters. */
 const char *letters_language(const struct letters *letters, const char *locale);
 
-/* In a language of letters_language(). LETTER_LANG is filled in here. The caller frees with
- * letter_text_free(). */
+/* In a language of letters_language(). LETTER_LANG and LETTER_DIR are filled in here. The caller
+ * frees with letter_text_free(). */
 void letter_write(const struct letters *letters, const char *language, enum letter letter,
                   struct template_value values[LETTER_VALUES], struct letter_text *out);
 void letter_text_free(struct letter_text *text);
