@@ -193,6 +193,65 @@ static void the_cache_may_overflow(void **state)
     }
 }
 
+static void a_message_says_how_many_and_which(void **state)
+{
+    static const char text[] = "{0, plural, one {Invoice {1}} other {# invoices, ''{1}'' first}}";
+    struct locale_message *message = locale_message_new("en", text, strlen(text));
+    char out[96];
+
+    (void)state;
+    assert_non_null(message);
+    locale_message_write(message, 1, "INV-1", out, sizeof(out));
+    assert_string_equal(out, "Invoice INV-1");
+    locale_message_write(message, 12, "INV-1", out, sizeof(out));
+    assert_string_equal(out, "12 invoices, 'INV-1' first");
+    locale_message_free(message);
+}
+
+/* umsg_format() would take {1} for the first argument, or a number for the address of a text. */
+static void a_message_without_its_number_is_refused(void **state)
+{
+    static const char *const refused[] = {
+        "",
+        "Invoice {1}",
+        "Invoices",
+        "{0}",
+        "{0} of {1}",
+        "'{0, number}'",
+        "it's {1}, '{'0, number}",
+        "{0, select, other {x}}",
+        "{0, date}",
+        "{0, number} {1, number}",
+        "{0, number} {1, plural, other {#}}",
+        "{0, number} {2}",
+        "{0, number, integer} {1}",
+        "{0, plural, one {{3}} other {#}}",
+        "{0, number} {00}",
+        "{0, number} {name}",
+        "{0, number} {",
+        "{0, number",
+        "{0, number} '#{2}",
+    };
+    static const char *const taken[] = {
+        "{0, number}",
+        "{0, plural,=1{1 {1}}other{#}} it's {1}",
+        "{0, selectordinal, one {#st} other {#th}} '{2}' ''",
+        "{0, plural, offset:1 one {'}'} other {#}} {0, number}",
+    };
+    char out[96];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+        assert_null(locale_message_new("en", refused[i], strlen(refused[i])));
+    for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
+        struct locale_message *message = locale_message_new("en", taken[i], strlen(taken[i]));
+
+        assert_non_null(message);
+        assert_true(locale_message_write(message, 1, "INV-1", out, sizeof(out)) > 0);
+        locale_message_free(message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +265,8 @@ int main(void)
         cmocka_unit_test(an_unreadable_date_is_copied),
         cmocka_unit_test(times_name_their_zone),
         cmocka_unit_test(the_cache_may_overflow),
+        cmocka_unit_test(a_message_says_how_many_and_which),
+        cmocka_unit_test(a_message_without_its_number_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

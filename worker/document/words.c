@@ -32,9 +32,11 @@ static enum result read_words(struct language *language, struct messages *messag
                              messages_file(messages), keys[i]);
         language->word[i] = locale_message_new(language->tag, message->text, message->len);
         if (language->word[i] == NULL)
-            return error_set(err, RESULT_FATAL, "configuration",
-                             "message file %s:%u: ICU cannot read \"%s\", or has no such language",
-                             messages_file(messages), message->line, keys[i]);
+            return error_set(
+                err, RESULT_FATAL, "configuration",
+                "message file %s:%u: ICU cannot read \"%s\", {0} is missing or odd in it, or "
+                "there is no such language",
+                messages_file(messages), message->line, keys[i]);
     }
     return RESULT_OK;
 }

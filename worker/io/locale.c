@@ -345,15 +345,72 @@ static int32_t to_utf16(const char *text, size_t len, UChar out[MESSAGE_UNITS_MA
     return units;
 }
 
+/* What is said of the arguments of a message, as umsg_format() will read them. */
+struct arguments {
+    bool number; /* {0} is there, as a number */
+    bool odd;    /* there is one that it would read from nowhere, or as what it is not */
+};
+
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* One argument, behind its brace. ICU takes one without a type for a text, and "number, integer"
+ * for an int32_t. */
+static void argument_read(const char *text, struct arguments *out)
+{
+    bool first = begins_with(text, "0, plural,") || begins_with(text, "0, selectordinal,") ||
+                 begins_with(text, "0, number}");
+
+    out->number |= first;
+    out->odd |= !first && !begins_with(text, "1}");
+}
+
+/* Braces open an argument in a text and a text in an argument, in turn. An apostrophe in front of
+ * one quotes it, up to the next apostrophe; in front of a '#' it does only inside of a plural,
+ * which nobody needs. */
+static struct arguments arguments_read(const char *text)
+{
+    struct arguments found = {false, false};
+    unsigned depth = 0;
+
+    for (; *text != '\0'; text++) {
+        if (begins_with(text, "''")) {
+            text++;
+        } else if (begins_with(text, "'{") || begins_with(text, "'}")) {
+            text += 1 + strcspn(text + 1, "'");
+            if (*text == '\0')
+                break;
+        } else if (begins_with(text, "'#") || begins_with(text, "'|")) {
+            found.odd = true;
+        } else if (*text == '{' && depth++ % 2 == 0) {
+            argument_read(text + 1, &found);
+        } else if (*text == '}' && depth > 0) {
+            depth--;
+        }
+    }
+    return found;
+}
+
 struct locale_message *locale_message_new(const char *locale, const char *text, size_t len)
 {
     UChar pattern[MESSAGE_UNITS_MAX];
     UErrorCode status = U_ZERO_ERROR;
     char id[ULOC_FULLNAME_CAPACITY];
     int32_t units = len < MESSAGE_UNITS_MAX ? to_utf16(text, len, pattern) : -1;
+    char copy[MESSAGE_UNITS_MAX];
+    struct arguments arguments;
     UMessageFormat *format;
 
     if (units < 0 || !locale_known(locale, id)) {
+        return NULL;
+    }
+    /* umsg_format() takes its arguments by position and type, as printf() does. */
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    arguments = arguments_read(copy);
+    if (!arguments.number || arguments.odd) {
         return NULL;
     }
     format = umsg_open(pattern, units, id, NULL, &status);

@@ -21,7 +21,8 @@ size_t locale_time(const char *locale, int64_t wall_ms, char *out, size_t out_si
  * {1}} other {# invoices}}". */
 struct locale_message;
 
-/* NULL if ICU cannot read it. The caller frees. */
+/* NULL if ICU cannot read it, or if it has other arguments than these: "{0, plural, …}",
+ * "{0, selectordinal, …}" or "{0, number}", at least one of them, and "{1}". The caller frees. */
 struct locale_message *locale_message_new(const char *locale, const char *text, size_t len);
 void locale_message_free(struct locale_message *message);
 /* NUL-terminated; the text alone if the message does not fit. Returns the length. */
