@@ -20,7 +20,8 @@ endif
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
 	-Wpointer-arith -Wwrite-strings -Wvla
 HARDEN := -fstack-protector-strong -fPIE
-LIBS := libpq hiredis jansson libcurl libevent libmicrohttpd libcrypto icu-uc icu-i18n inih
+LIBS := libpq hiredis jansson libcurl libevent libmicrohttpd libcrypto icu-uc icu-i18n inih \
+	cairo pangocairo fontconfig
 PKG_CFLAGS := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
 
@@ -89,6 +90,10 @@ test_locale_SRC := worker/io/locale.c
 test_brand_SRC := worker/document/brand.c worker/document/colour.c worker/document/png.c
 test_brand_LIBS := -lm
 test_mime_SRC := worker/document/mime.c
+test_document_SRC := worker/document/receipt.c worker/document/button.c worker/document/colour.c \
+	worker/io/canvas.c
+test_document_CFLAGS := $(shell pkg-config --cflags pangocairo 2>/dev/null)
+test_document_LIBS := $(shell pkg-config --libs cairo pangocairo fontconfig 2>/dev/null)
 test_locale_LIBS := $(shell pkg-config --libs icu-uc icu-i18n 2>/dev/null)
 
 unit: $(UNIT_BIN)
@@ -97,7 +102,7 @@ unit: $(UNIT_BIN)
 build/test/unit/%: tests/unit/%.c $$($$*_SRC) $(CORE_SRC) $(BASE_SRC)
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
-	@$(CC) $(UNIT_CFLAGS) -o $@ $< $($*_SRC) $(CORE_SRC) $(BASE_SRC) \
+	@$(CC) $(UNIT_CFLAGS) $($*_CFLAGS) -o $@ $< $($*_SRC) $(CORE_SRC) $(BASE_SRC) \
 		-lcmocka -lcrypto -linih $($*_LIBS)
 
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)

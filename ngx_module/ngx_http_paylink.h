@@ -16,6 +16,7 @@
 #include <hiredis/hiredis.h>
 #include <hiredis/async.h>
 
+#include "../worker/core/encoding.h"
 #include "../worker/core/form.h"
 #include "../worker/core/language.h"
 #include "../worker/core/messages.h"
@@ -57,7 +58,7 @@ enum {
     NGX_HTTP_PAYLINK_PROBLEM,
     NGX_HTTP_PAYLINK_MAINTENANCE,
     NGX_HTTP_PAYLINK_BUTTON,
-    NGX_HTTP_PAYLINK_BUTTON_LABEL,
+    NGX_HTTP_PAYLINK_BUTTON_LOOK,
     NGX_HTTP_PAYLINK_PAGES
 };
 
@@ -127,6 +128,8 @@ enum {
     NGX_HTTP_PAYLINK_V_HEIGHT,
     NGX_HTTP_PAYLINK_V_FONT_SIZE,
     NGX_HTTP_PAYLINK_V_THEME,
+    NGX_HTTP_PAYLINK_V_GROUND,
+    NGX_HTTP_PAYLINK_V_INK,
     NGX_HTTP_PAYLINK_V_EMAIL,
     NGX_HTTP_PAYLINK_V_RENEW_URL,
     NGX_HTTP_PAYLINK_VALUES
@@ -202,6 +205,7 @@ typedef enum {
     NGX_HTTP_PAYLINK_ROUTE_RESULT,
     NGX_HTTP_PAYLINK_ROUTE_EVENTS,
     NGX_HTTP_PAYLINK_ROUTE_BUTTON,
+    NGX_HTTP_PAYLINK_ROUTE_RECEIPT,
     NGX_HTTP_PAYLINK_ROUTE_STATIC,
     NGX_HTTP_PAYLINK_ROUTE_PROBE,
     NGX_HTTP_PAYLINK_ROUTES
@@ -409,6 +413,19 @@ typedef void (*ngx_http_paylink_op_pt)(void *data, redisReply *reply);
 typedef struct ngx_http_paylink_button_s  ngx_http_paylink_button_t;
 
 
+/* what the worker makes on demand */
+
+typedef struct {
+    u_char                          id[TOKEN_ID_SIZE];  /* of the words */
+    u_char                          hex[NGX_HTTP_PAYLINK_HEX];
+    ngx_str_t                       words;      /* what it shows */
+    ngx_str_t                      *type;
+    ngx_str_t                       disposition;
+    ngx_http_paylink_headers_e      headers;
+    ngx_http_paylink_resume_pt      resume;
+} ngx_http_paylink_document_t;
+
+
 typedef struct {
     ngx_http_request_t             *request;
 
@@ -449,6 +466,7 @@ typedef struct {
 
     ngx_http_paylink_viewer_t      *viewer;     /* of "events" */
     ngx_http_paylink_button_t      *button;
+    ngx_http_paylink_document_t    *document;
 
     unsigned                        waiting:1;
     unsigned                        again:1;
@@ -585,6 +603,12 @@ ngx_int_t ngx_http_paylink_asset(ngx_http_request_t *r, ngx_str_t *path);
 ngx_int_t ngx_http_paylink_choice(ngx_http_request_t *r,
     struct template_value *values, ngx_http_paylink_judged_t *judged);
 
+/* documents */
+
+ngx_int_t ngx_http_paylink_receipt(ngx_http_request_t *r);
+ngx_int_t ngx_http_paylink_document(ngx_http_request_t *r,
+    ngx_http_paylink_document_t *document);
+
 /* what partners show */
 
 ngx_int_t ngx_http_paylink_button(ngx_http_request_t *r, ngx_str_t *name,
@@ -658,13 +682,17 @@ ngx_str_t *ngx_http_paylink_command_brand(ngx_http_paylink_ctx_t *ctx);
 ngx_str_t *ngx_http_paylink_command_want_brand(ngx_http_paylink_ctx_t *ctx);
 ngx_str_t *ngx_http_paylink_command_depth(ngx_http_paylink_stream_e stream,
     ngx_uint_t shard);
+ngx_str_t *ngx_http_paylink_command_document(
+    ngx_http_paylink_document_t *document);
+ngx_str_t *ngx_http_paylink_command_want_document(
+    ngx_http_paylink_document_t *document);
 ngx_str_t *ngx_http_paylink_command_time(void);
 ngx_str_t *ngx_http_paylink_command_client_id(void);
 ngx_str_t *ngx_http_paylink_command_tracking(long long listener);
 ngx_str_t *ngx_http_paylink_command_marker(ngx_uint_t mark);
 ngx_int_t ngx_http_paylink_link_values(redisReply *reply,
     struct template_value *values, ngx_http_paylink_judged_t *judged);
-ngx_int_t ngx_http_paylink_brand_values(redisReply *reply,
+ngx_int_t ngx_http_paylink_kept_values(redisReply *reply,
     ngx_http_paylink_judged_t *judged);
 ngx_int_t ngx_http_paylink_attempt_values(redisReply *reply,
     struct template_value *values, ngx_http_paylink_judged_t *judged);

@@ -104,7 +104,7 @@ ngx_http_paylink_brand_reply(ngx_http_request_t *r, redisReply *reply)
     ngx_http_paylink_ctx_t     *ctx;
     ngx_http_paylink_judged_t   judged;
 
-    rc = ngx_http_paylink_brand_values(reply, &judged);
+    rc = ngx_http_paylink_kept_values(reply, &judged);
 
     if (rc == NGX_ERROR) {
         return ngx_http_paylink_brand_wait(r);

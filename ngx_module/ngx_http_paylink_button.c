@@ -1,15 +1,22 @@
 
 /*
  * Pay buttons for partners' sites and mails: an image that names a link and
- * cannot pay it.  Its address says how it looks and what it tells; Redis is
- * asked only by those that tell something of the link.
+ * cannot pay it.  Its address says how it looks and what it tells.  Redis is
+ * asked for what is told of the link, and for pictures: those that are made of
+ * pixels the worker draws.
  */
 
 
 #include "ngx_http_paylink.h"
 
 
-#define NGX_HTTP_PAYLINK_LABEL_MAX    512
+#define NGX_HTTP_PAYLINK_LOOK_MAX     512
+#define NGX_HTTP_PAYLINK_SCALE_MAX    3
+
+/* "#rrggbb #rrggbb", and the end of the line, in front of the words */
+
+#define NGX_HTTP_PAYLINK_COLOUR       (sizeof("#rrggbb") - 1)
+#define NGX_HTTP_PAYLINK_COLOURS      (2 * (NGX_HTTP_PAYLINK_COLOUR + 1))
 
 /* widths of a character, in thousandths of the size of its font */
 
@@ -27,6 +34,8 @@ typedef struct {
 struct ngx_http_paylink_button_s {
     ngx_http_paylink_button_size_t *size;
     ngx_int_t                       language;   /* -1: the link's own */
+    ngx_uint_t                      scale;
+    unsigned                        png:1;
     unsigned                        dark:1;
     unsigned                        amount:1;
     unsigned                        state:1;
@@ -41,6 +50,14 @@ static ngx_int_t ngx_http_paylink_button_link(ngx_http_request_t *r,
     struct template_value *values, ngx_http_paylink_judged_t *judged);
 static ngx_int_t ngx_http_paylink_button_send(ngx_http_request_t *r,
     struct template_value *values);
+static ngx_int_t ngx_http_paylink_button_look(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values);
+static ngx_int_t ngx_http_paylink_button_svg(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values);
+static ngx_int_t ngx_http_paylink_button_png(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values);
+static ngx_http_paylink_headers_e ngx_http_paylink_button_headers(
+    ngx_http_paylink_button_t *button);
 static ngx_uint_t ngx_http_paylink_button_width(ngx_str_t *label,
     ngx_uint_t font);
 
@@ -52,7 +69,7 @@ static ngx_http_paylink_button_size_t  ngx_http_paylink_button_sizes[] = {
 };
 
 
-/* "BUTTON.svg" */
+/* "BUTTON.svg" or "BUTTON.png" */
 
 ngx_int_t
 ngx_http_paylink_button(ngx_http_request_t *r, ngx_str_t *name,
@@ -69,7 +86,8 @@ ngx_http_paylink_button(ngx_http_request_t *r, ngx_str_t *name,
     pmcf = ngx_http_get_module_main_conf(r, ngx_http_paylink_module);
 
     if (name->len != TOKEN_TEXT_SIZE + 4
-        || ngx_strncmp(name->data + TOKEN_TEXT_SIZE, ".svg", 4) != 0
+        || (ngx_strncmp(name->data + TOKEN_TEXT_SIZE, ".svg", 4) != 0
+            && ngx_strncmp(name->data + TOKEN_TEXT_SIZE, ".png", 4) != 0)
         || button_verify(&pmcf->keys, (char *) name->data, TOKEN_TEXT_SIZE,
                          &link)
            != 0)
@@ -95,6 +113,8 @@ ngx_http_paylink_button(ngx_http_request_t *r, ngx_str_t *name,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    button->png = (name->data[TOKEN_TEXT_SIZE + 1] == 'p');
+
     if (ngx_http_paylink_button_args(r, args, button) != NGX_OK) {
         return ngx_http_paylink_problem(r, NGX_HTTP_BAD_REQUEST, "form");
     }
@@ -109,12 +129,12 @@ ngx_http_paylink_button(ngx_http_request_t *r, ngx_str_t *name,
 
     if (!button->amount && !button->state) {
         ngx_http_paylink_page_values(r, values);
-        return ngx_http_paylink_button_send(r, values);
+        rc = ngx_http_paylink_button_send(r, values);
+
+    } else {
+        ctx->show = ngx_http_paylink_button_link;
+        rc = ngx_http_paylink_link_read(r);
     }
-
-    ctx->show = ngx_http_paylink_button_link;
-
-    rc = ngx_http_paylink_link_read(r);
 
     if (rc == NGX_HTTP_PAYLINK_WAIT && ngx_http_paylink_hold(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -135,6 +155,7 @@ ngx_http_paylink_button_args(ngx_http_request_t *r, ngx_str_t *args,
 
     button->size = &ngx_http_paylink_button_sizes[1];
     button->language = -1;
+    button->scale = 1;
 
     rest = *args;
 
@@ -191,6 +212,13 @@ ngx_http_paylink_button_arg(ngx_http_request_t *r, ngx_str_t *name,
 
         return (button->language >= 0
                 && pmcf->languages[button->language].tag.len == value->len)
+               ? NGX_OK : NGX_DECLINED;
+    }
+
+    if (ngx_http_paylink_equals(name, "scale") && button->png) {
+        button->scale = (value->len == 1) ? value->data[0] - '0' : 0;
+        return (button->scale >= 1
+                && button->scale <= NGX_HTTP_PAYLINK_SCALE_MAX)
                ? NGX_OK : NGX_DECLINED;
     }
 
@@ -277,41 +305,67 @@ static ngx_int_t
 ngx_http_paylink_button_send(ngx_http_request_t *r,
     struct template_value *values)
 {
-    u_char                        *p;
-    ngx_str_t                      label, body;
-    struct template               *template;
     ngx_http_paylink_ctx_t        *ctx;
-    ngx_http_paylink_button_t     *button;
-    ngx_http_paylink_headers_e     headers;
     ngx_http_paylink_language_t   *language;
     ngx_http_paylink_main_conf_t  *pmcf;
-
-    static ngx_str_t  type = ngx_string("image/svg+xml");
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
     pmcf = ngx_http_get_module_main_conf(r, ngx_http_paylink_module);
 
-    button = ctx->button;
     language = ngx_http_paylink_language_page(pmcf, values);
 
-    template = language->page[NGX_HTTP_PAYLINK_BUTTON_LABEL];
-
-    label.len = template_size(template, values);
-    p = ngx_pnalloc(r->pool, label.len + 3 * NGX_INT_T_LEN);
-
-    if (p == NULL || label.len > NGX_HTTP_PAYLINK_LABEL_MAX) {
+    if (ngx_http_paylink_button_look(r, language, values) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    label.data = p;
+    return ctx->button->png ? ngx_http_paylink_button_png(r, language, values)
+                            : ngx_http_paylink_button_svg(r, language, values);
+}
+
+
+/* what it says and its colours, and so how large it is */
+
+static ngx_int_t
+ngx_http_paylink_button_look(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values)
+{
+    u_char                     *p;
+    ngx_str_t                   look, label;
+    struct template            *template;
+    ngx_http_paylink_ctx_t     *ctx;
+    ngx_http_paylink_button_t  *button;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+    button = ctx->button;
+
+    ngx_http_paylink_set(values, THEME, "dark", button->dark ? 4 : 0);
+
+    template = language->page[NGX_HTTP_PAYLINK_BUTTON_LOOK];
+
+    look.len = template_size(template, values);
+    p = ngx_pnalloc(r->pool, look.len + 3 * NGX_INT_T_LEN);
+
+    if (p == NULL || look.len > NGX_HTTP_PAYLINK_LOOK_MAX
+        || look.len <= NGX_HTTP_PAYLINK_COLOURS)
+    {
+        return NGX_ERROR;
+    }
+
+    look.data = p;
     p += template_write(template, values, (char *) p);
+
+    label.data = look.data + NGX_HTTP_PAYLINK_COLOURS;
+    label.len = look.len - NGX_HTTP_PAYLINK_COLOURS;
 
     while (label.len && label.data[label.len - 1] == LF) {
         label.len--;
     }
 
+    ngx_http_paylink_set(values, GROUND, look.data, NGX_HTTP_PAYLINK_COLOUR);
+    ngx_http_paylink_set(values, INK,
+                         look.data + NGX_HTTP_PAYLINK_COLOUR + 1,
+                         NGX_HTTP_PAYLINK_COLOUR);
     ngx_http_paylink_set(values, LABEL, label.data, label.len);
-    ngx_http_paylink_set(values, THEME, "dark", button->dark ? 4 : 0);
     ngx_http_paylink_set(values, WIDTH, p,
               ngx_sprintf(p, "%ui",
                           ngx_http_paylink_button_width(&label,
@@ -325,6 +379,22 @@ ngx_http_paylink_button_send(ngx_http_request_t *r,
     ngx_http_paylink_set(values, FONT_SIZE, p,
                          ngx_sprintf(p, "%ui", button->size->font) - p);
 
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_paylink_button_svg(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values)
+{
+    ngx_str_t                body;
+    struct template         *template;
+    ngx_http_paylink_ctx_t  *ctx;
+
+    static ngx_str_t  type = ngx_string("image/svg+xml");
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+
     template = language->page[NGX_HTTP_PAYLINK_BUTTON];
 
     body.len = template_size(template, values);
@@ -336,13 +406,66 @@ ngx_http_paylink_button_send(ngx_http_request_t *r,
 
     (void) template_write(template, values, (char *) body.data);
 
-    headers = (button->amount || button->state)
-              ? NGX_HTTP_PAYLINK_HEADERS_LIVE_BUTTON
-              : NGX_HTTP_PAYLINK_HEADERS_BUTTON;
-
     r->headers_out.status = NGX_HTTP_OK;
 
-    return ngx_http_paylink_send(r, headers, &type, &body);
+    return ngx_http_paylink_send(r,
+                                 ngx_http_paylink_button_headers(ctx->button),
+                                 &type, &body);
+}
+
+
+/* the words are those of worker/document/button.h: no link is named in them */
+
+static ngx_int_t
+ngx_http_paylink_button_png(ngx_http_request_t *r,
+    ngx_http_paylink_language_t *language, struct template_value *values)
+{
+    u_char                        *p;
+    ngx_uint_t                     i;
+    struct template_value         *value;
+    ngx_http_paylink_ctx_t        *ctx;
+    ngx_http_paylink_document_t    document;
+
+    u_char                   words[2 * NGX_HTTP_PAYLINK_LOOK_MAX];
+    static ngx_str_t         type = ngx_string("image/png");
+    static const ngx_uint_t  told[] = {
+        NGX_HTTP_PAYLINK_V_WIDTH,
+        NGX_HTTP_PAYLINK_V_HEIGHT,
+        NGX_HTTP_PAYLINK_V_FONT_SIZE,
+        NGX_HTTP_PAYLINK_V_GROUND,
+        NGX_HTTP_PAYLINK_V_INK,
+        NGX_HTTP_PAYLINK_V_LABEL
+    };
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+
+    p = ngx_sprintf(words, "button %V %ui", &language->tag,
+                    ctx->button->scale);
+
+    for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        value = &values[told[i]];
+
+        *p++ = ' ';
+        p = ngx_cpymem(p, value->data, value->len);
+    }
+
+    ngx_memzero(&document, sizeof(ngx_http_paylink_document_t));
+
+    document.words.data = words;
+    document.words.len = p - words;
+    document.type = &type;
+    document.headers = ngx_http_paylink_button_headers(ctx->button);
+
+    return ngx_http_paylink_document(r, &document);
+}
+
+
+static ngx_http_paylink_headers_e
+ngx_http_paylink_button_headers(ngx_http_paylink_button_t *button)
+{
+    return (button->amount || button->state)
+           ? NGX_HTTP_PAYLINK_HEADERS_LIVE_BUTTON
+           : NGX_HTTP_PAYLINK_HEADERS_BUTTON;
 }
 
 

@@ -119,7 +119,7 @@ static const ngx_http_paylink_field_t  ngx_http_paylink_attempt_fields[] = {
 };
 
 
-static const ngx_http_paylink_field_t  ngx_http_paylink_brand_fields[] = {
+static const ngx_http_paylink_field_t  ngx_http_paylink_kept_fields[] = {
 
     ngx_http_paylink_judge("type", TYPE),
     ngx_http_paylink_judge("body", BODY)
@@ -141,8 +141,15 @@ static ngx_http_paylink_read_t  ngx_http_paylink_read_attempt = {
 
 
 static ngx_http_paylink_read_t  ngx_http_paylink_read_brand = {
-    "brand", ngx_http_paylink_brand_fields,
-    sizeof(ngx_http_paylink_brand_fields) / sizeof(ngx_http_paylink_field_t),
+    "brand", ngx_http_paylink_kept_fields,
+    sizeof(ngx_http_paylink_kept_fields) / sizeof(ngx_http_paylink_field_t),
+    ngx_null_string, NULL, NULL, NULL, { 0 }
+};
+
+
+static ngx_http_paylink_read_t  ngx_http_paylink_read_document = {
+    "document", ngx_http_paylink_kept_fields,
+    sizeof(ngx_http_paylink_kept_fields) / sizeof(ngx_http_paylink_field_t),
     ngx_null_string, NULL, NULL, NULL, { 0 }
 };
 
@@ -162,6 +169,7 @@ ngx_http_paylink_command_init(void)
     ngx_http_paylink_read_init(&ngx_http_paylink_read_link);
     ngx_http_paylink_read_init(&ngx_http_paylink_read_attempt);
     ngx_http_paylink_read_init(&ngx_http_paylink_read_brand);
+    ngx_http_paylink_read_init(&ngx_http_paylink_read_document);
 
     (void) ngx_sprintf(ngx_http_paylink_marks + sizeof("paylink:marks:") - 1,
                        "%08xi%08xi", (ngx_int_t) (ngx_random() & 0xffffffff),
@@ -271,6 +279,14 @@ ngx_http_paylink_command_depth(ngx_http_paylink_stream_e stream,
                              NULL);
 
     return ngx_http_paylink_call(p);
+}
+
+
+ngx_str_t *
+ngx_http_paylink_command_document(ngx_http_paylink_document_t *document)
+{
+    return ngx_http_paylink_read_text(&ngx_http_paylink_read_document,
+                                      document->id, document->hex);
 }
 
 
@@ -506,6 +522,24 @@ ngx_http_paylink_command_want_brand(ngx_http_paylink_ctx_t *ctx)
 }
 
 
+ngx_str_t *
+ngx_http_paylink_command_want_document(ngx_http_paylink_document_t *document)
+{
+    u_char  *p;
+
+    p = ngx_sprintf(ngx_http_paylink_call_buf,
+                    "*8\r\n$5\r\nFCALL\r\n$12\r\npaylink_want\r\n$1\r\n2\r\n");
+
+    p = ngx_http_paylink_key(p, document->id, "wanted", document->hex);
+    p = ngx_http_paylink_key(p, document->id, "want", NULL);
+    p = ngx_http_paylink_arg(p, "document", 8);
+    p = ngx_http_paylink_arg(p, document->hex, NGX_HTTP_PAYLINK_HEX);
+    p = ngx_http_paylink_arg(p, document->words.data, document->words.len);
+
+    return ngx_http_paylink_call(p);
+}
+
+
 /* a want of an older version must not keep that of this one from the worker */
 
 ngx_str_t *
@@ -656,7 +690,7 @@ ngx_http_paylink_link_values(redisReply *reply, struct template_value *values,
 
 
 ngx_int_t
-ngx_http_paylink_brand_values(redisReply *reply,
+ngx_http_paylink_kept_values(redisReply *reply,
     ngx_http_paylink_judged_t *judged)
 {
     return ngx_http_paylink_reply_values(&ngx_http_paylink_read_brand, reply,

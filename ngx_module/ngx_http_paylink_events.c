@@ -171,8 +171,8 @@ ngx_http_paylink_events_message(redisAsyncContext *ac, void *reply, void *data)
 
 
 /*
- * "link HH VERSION STATE", "attempt AA STATE", "brand HH TYPE"; that an
- * attempt is on its way is no news for those who wait for its end.
+ * "link HH VERSION STATE", "attempt AA STATE", "brand HH TYPE" and
+ * "document HH TYPE"; that an attempt is on its way is no news for those who wait for its end.
  */
 
 static void
@@ -190,6 +190,9 @@ ngx_http_paylink_events_parse(u_char *p, size_t len)
 
     } else if (len > 6 && ngx_strncmp(p, "brand ", 6) == 0) {
         skip = 6;
+
+    } else if (len > 9 && ngx_strncmp(p, "document ", 9) == 0) {
+        skip = 9;
 
     } else {
         return;

@@ -53,6 +53,9 @@ static const ngx_http_paylink_link_route_t  ngx_http_paylink_link_routes[] = {
     { ngx_string("/events"), NGX_HTTP_PAYLINK_ROUTE_EVENTS,
       NGX_HTTP_GET, "GET", ngx_http_paylink_live },
 
+    { ngx_string("/receipt.pdf"), NGX_HTTP_PAYLINK_ROUTE_RECEIPT,
+      NGX_HTTP_PAYLINK_READS, "GET, HEAD", ngx_http_paylink_receipt },
+
     { ngx_string("/qr.svg"), NGX_HTTP_PAYLINK_ROUTE_BUTTON,
       NGX_HTTP_PAYLINK_READS, "GET, HEAD", ngx_http_paylink_qr_svg },
 

@@ -66,7 +66,7 @@ static ngx_http_paylink_metrics_t  *ngx_http_paylink_metrics;
 
 static const char  *ngx_http_paylink_routes[NGX_HTTP_PAYLINK_ROUTES] = {
     "other", "page", "open", "pay", "renew", "renewed", "result", "events",
-    "button", "static", "probe"
+    "button", "receipt", "static", "probe"
 };
 
 static const char  *ngx_http_paylink_streams[NGX_HTTP_PAYLINK_STREAMS] = {

@@ -29,7 +29,7 @@ static const char  *ngx_http_paylink_page_files[NGX_HTTP_PAYLINK_PAGES] = {
     "problem.html",
     "maintenance.html",
     "button.svg",
-    "button-label.txt"
+    "button.txt"
 };
 
 
@@ -96,6 +96,8 @@ static const char  *ngx_http_paylink_page_names[NGX_HTTP_PAYLINK_VALUES] = {
     "height",
     "font_size",
     "theme",
+    "ground",
+    "ink",
     "email",
     "renew_url"
 };
@@ -184,7 +186,7 @@ ngx_http_paylink_page_name(ngx_uint_t page)
 {
     static const char  *names[NGX_HTTP_PAYLINK_PAGES] = {
         "pay", "paid", "expired", "renewed", "closed", "unknown", "busy",
-        "result", "problem", "maintenance", "button", "button_label"
+        "result", "problem", "maintenance", "button", "button_look"
     };
 
     return names[page];

@@ -11,9 +11,12 @@
 --   paylink:{CC}:client:CCCC  zset    attempts of a client's address (hashed: 32 hex digits) by time; CC from the hash
 --   paylink:{NN}:submit|open|want|renew   streams, consumer group "worker"
 --   paylink:{NN}:brand:HH     hash    type (css | png | absent) and body, as the edge serves them
+--   paylink:{NN}:document:HH  hash    type (pdf | png) and body of a document, for ten minutes; HH is the hash of the words
+--                             that say what it shows (worker/outbox/document.h), NN from the hash
 --   paylink:{NN}:renewed:HH   string  when new links were asked for in place of this one, in ms, "1 2 3"
 --   paylink:{NN}:wanted:HH|AA|TAG:VERSION:HH  set while a want of it is fresh; wanted:brand: of any brand
---   paylink:{NN}:events       channel "link HH VERSION STATE" (look at it again), "attempt AA STATE"
+--   paylink:{NN}:events       channel "link HH VERSION STATE" (look at it again), "attempt AA STATE",
+--                                     "brand HH TYPE", "document HH TYPE"
 --
 -- Link fields that are read here (all text, times in ms since the epoch, "" is the same as absent):
 --   state       active | paid | disabled (by its merchant, for now) | replaced | void | revoked |
@@ -364,7 +367,8 @@ local function renew(keys, args)
   return { 'queued' }
 end
 
--- KEYS wanted, want stream; ARGV kind (link | attempt | text | brand), HH, what of it: "" | AA | TAG | ""
+-- KEYS wanted, want stream; ARGV kind (link | attempt | text | brand | document), HH, what of it: "" | AA | TAG | "" |
+-- the words that say what it shows
 -- -> { queued | already }
 local function want(keys, args)
   local wrong = check(keys, 2, args, 3)
@@ -466,14 +470,14 @@ local function answer(keys, args)
   return { 'answered' }
 end
 
--- KEYS brand; ARGV HH, type, body, ttl_ms -> { kept }
--- Style sheets and logos are named by their content: whoever publishes twice writes the same.
-local function brand(keys, args)
-  local wrong = check(keys, 1, args, 4)
+-- KEYS brand or document; ARGV kind (brand | document), HH, type, body, ttl_ms -> { kept }
+-- Both are named by what they are: whoever publishes twice writes the same.
+local function keep(keys, args)
+  local wrong = check(keys, 1, args, 5)
   if wrong then return wrong end
-  redis.call('HSET', keys[1], 'type', args[2], 'body', args[3])
-  redis.call('PEXPIRE', keys[1], args[4])
-  redis.call('PUBLISH', events_channel(keys[1]), 'brand ' .. args[1] .. ' ' .. args[2])
+  redis.call('HSET', keys[1], 'type', args[3], 'body', args[4])
+  redis.call('PEXPIRE', keys[1], args[5])
+  redis.call('PUBLISH', events_channel(keys[1]), args[1] .. ' ' .. args[2] .. ' ' .. args[3])
   return { 'kept' }
 end
 
@@ -486,4 +490,4 @@ redis.register_function('paylink_want', want)
 redis.register_function('paylink_publish', publish)
 redis.register_function('paylink_text', text)
 redis.register_function('paylink_answer', answer)
-redis.register_function('paylink_brand', brand)
+redis.register_function('paylink_keep', keep)

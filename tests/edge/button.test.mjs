@@ -94,7 +94,7 @@ test('a button cannot pay, a link is no button, forged ones cost Redis nothing',
   const store = await stack.redis();
   const before_ = await store.commandCounts();
   for (const where of [`/p/${button}`, `/p/${button}/qr.svg`, `/b/${token}.svg`, `/b/${button.slice(0, -1)}${button.endsWith('A') ? 'B' : 'A'}.svg`,
-    `/b/${button}`, `/b/${button}.png`, `/b/${button}.svg/`, `/b/${button}.SVG`, '/b/', '/b/.svg']) {
+    `/b/${button.slice(0, -1)}${button.endsWith('A') ? 'B' : 'A'}.png`, `/b/${token}.png`, `/b/${button}`, `/b/${button}.gif`, `/b/${button}.svg/`, `/b/${button}.SVG`, '/b/', '/b/.svg']) {
     const page = await stack.page(where);
     assert.deepEqual([page.status, page.text], [404, unknown.text], where);
   }

@@ -57,7 +57,7 @@ SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname)
              FROM pg_proc p
             WHERE p.pronamespace = 'paylink'::regnamespace AND has_function_privilege('paylink_worker', p.oid, 'EXECUTE')),
           'attempt_check_now, attempt_checks_due, attempt_register, attempt_settle, attempt_show, attempt_snapshot, brand_snapshot, '
-          'link_opened, link_page, link_renew, link_snapshot, mail_claim, mail_settle, outbox_claim, outbox_done, refund_claim, refund_release, refund_settle, verify',
+          'link_opened, link_page, link_renew, link_snapshot, mail_claim, mail_settle, outbox_claim, outbox_done, receipt_snapshot, refund_claim, refund_release, refund_settle, verify',
           'the worker may do its pipeline and nothing else');
 SELECT is((SELECT string_agg(DISTINCT c.relname, ', ')
              FROM pg_class c, unnest(ARRAY['paylink_worker', 'paylink_operator']) AS r,

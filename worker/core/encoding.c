@@ -2,6 +2,7 @@
 #include "encoding.h"
 
 #include <assert.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -214,4 +215,12 @@ bool utf8_valid(const char *text, size_t len)
         len -= n;
     }
     return true;
+}
+
+void content_name(const void *bytes, size_t len, uint8_t out[16])
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    SHA256(bytes, len, digest);
+    memcpy(out, digest, 16);
 }

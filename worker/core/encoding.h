@@ -1,5 +1,5 @@
 /*
- * Bytes as text: hex, base64url, UUIDs, and the check that text is UTF-8.
+ * Bytes as text: hex, base64url, UUIDs, and the check that text is UTF-8. Names made of content.
  */
 #ifndef PAYLINK_CORE_ENCODING_H
 #define PAYLINK_CORE_ENCODING_H
@@ -26,6 +26,9 @@ int64_t uuid7_time_ms(const uint8_t uuid[16]);
 void uuid_format(const uint8_t uuid[16], char *out);
 /* Any UUID version, canonical text only: 8-4-4-4-12 lower-case digits. 0 or -1. */
 int uuid_parse(const char *text, size_t len, uint8_t out[16]);
+
+/* The first 16 bytes of the SHA-256. */
+void content_name(const void *bytes, size_t len, uint8_t out[16]);
 
 /* True for valid UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_valid(const char *text, size_t len);

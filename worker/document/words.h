@@ -25,6 +25,9 @@ void words_free(struct words *words);
 /* The language in which somebody with this locale reads: the tag of a file, or NULL. */
 const char *words_language(const struct words *words, const char *locale);
 
+/* A message without values, one of those in words.c; NULL for any other key. */
+const char *words_label(const struct words *words, const char *locale, const char *key);
+
 /* The word in the language of `locale`, English if there is none, NUL-terminated. Returns the
  * length. */
 size_t words_write(const struct words *words, const char *locale, enum word word, int64_t number,

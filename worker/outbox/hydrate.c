@@ -11,6 +11,7 @@
 #include "../core/token.h"
 #include "../io/pg.h"
 #include "../io/stream.h"
+#include "document.h"
 #include "publish.h"
 
 #define ROOM     200
@@ -20,6 +21,7 @@ struct hydrate {
     struct pg *pg;
     const struct publisher *publisher;
     struct stream *stream;
+    struct documents *documents;
     struct loop_timer *retry;
     loop_fn on_payer_back;
     void *ctx;
@@ -60,6 +62,13 @@ static void wanted_free(const struct wanted *wanted)
     json_decref(wanted->texts);
     json_decref(wanted->links_of);
     json_decref(wanted->langs);
+}
+
+static bool wants_document(const struct stream_entry *entry)
+{
+    const char *kind = stream_text(entry, "kind");
+
+    return kind != NULL && strcmp(kind, "document") == 0;
 }
 
 /* Adds what the entry asks for; false for an entry that asks for nothing. */
@@ -213,7 +222,9 @@ static void on_wants(void *arg, struct stream_entry **entries, size_t n)
     w->h = h;
     w->entries = mem_alloc((n + 1) * sizeof(struct stream_entry *));
     for (size_t i = 0; i < n; i++) {
-        if (want_read(h, entries[i], &wanted))
+        if (wants_document(entries[i]))
+            documents_take(h->documents, h->stream, entries[i]);
+        else if (want_read(h, entries[i], &wanted))
             w->entries[w->n++] = entries[i];
         else
             stream_dead(h->stream, entries[i], "asks for nothing that exists");
@@ -258,6 +269,7 @@ struct hydrate *hydrate_new(struct loop *loop, const struct hydrate_options *opt
     h->publisher = options->publisher;
     h->on_payer_back = options->on_payer_back;
     h->ctx = options->ctx;
+    h->documents = documents_new(loop, h->pg, options->publisher);
     h->retry = loop_timer_new(loop, on_retry, h);
     h->stream = stream_new(loop, &stream);
     stream_pause(h->stream, true);
@@ -274,6 +286,7 @@ void hydrate_free(struct hydrate *h)
 {
     if (h == NULL)
         return;
+    documents_free(h->documents);
     stream_free(h->stream);
     loop_timer_free(h->retry);
     pg_free(h->pg);

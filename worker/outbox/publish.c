@@ -16,12 +16,13 @@
 #include "../core/token.h"
 #include "../io/locale.h"
 
-#define LINK_TTL_MS    (INT64_C(30) * 24 * 3600 * 1000)
-#define ATTEMPT_TTL_MS (INT64_C(7) * 24 * 3600 * 1000)
-#define ABSENT_TTL_MS  (INT64_C(60) * 1000) /* a tombstone only spares the database a flood */
-#define TEXT_SIZE      256
-#define ROW_FIELDS     6
-#define LINK_HEX_SIZE  (2 * TOKEN_ID_SIZE)
+#define LINK_TTL_MS     (INT64_C(30) * 24 * 3600 * 1000)
+#define ATTEMPT_TTL_MS  (INT64_C(7) * 24 * 3600 * 1000)
+#define ABSENT_TTL_MS   (INT64_C(60) * 1000) /* a tombstone only spares the database a flood */
+#define DOCUMENT_TTL_MS (INT64_C(10) * 60 * 1000)
+#define TEXT_SIZE       256
+#define ROW_FIELDS      6
+#define LINK_HEX_SIZE   (2 * TOKEN_ID_SIZE)
 
 struct publication {
     const struct publisher *publisher;
@@ -425,6 +426,24 @@ static void send_attempt(struct publication *p, const json_t *attempt)
     send_take(p, args);
 }
 
+/* Type and bytes, under a name made of them or of what they show. */
+static void send_kept(struct publication *p, unsigned shard, const char *object, const char *name,
+                      const char *type, const uint8_t *body, size_t len, int64_t ttl_ms)
+{
+    struct redis_args *args = redis_args_new();
+
+    redis_args_text(args, "FCALL");
+    redis_args_text(args, "paylink_keep");
+    redis_args_text(args, "1");
+    put_key(args, shard, object, name);
+    redis_args_text(args, object);
+    redis_args_text(args, name);
+    redis_args_text(args, type);
+    redis_args_bytes(args, body, len);
+    redis_args_int(args, ttl_ms);
+    send_take(p, args);
+}
+
 static void send_brand(struct publication *p, const json_t *brand)
 {
     const char *id = json_get_text(brand, "brand"), *type = json_get_text(brand, "type");
@@ -433,35 +452,45 @@ static void send_brand(struct publication *p, const json_t *brand)
     uint8_t *body = mem_alloc(hex_len / 2 + 1);
     unsigned shard;
 
-    if (!shard_of(id, &shard) || type == NULL || hex_parse(hex, hex_len, body) != 0) {
+    if (!shard_of(id, &shard) || type == NULL || hex_parse(hex, hex_len, body) != 0)
         log_error("brand_snapshot() gave something that is no brand");
-    } else {
-        struct redis_args *args = redis_args_new();
-
-        redis_args_text(args, "FCALL");
-        redis_args_text(args, "paylink_brand");
-        redis_args_text(args, "1");
-        put_key(args, shard, "brand", id);
-        redis_args_text(args, id);
-        redis_args_text(args, type);
-        redis_args_bytes(args, body, hex_len / 2);
-        redis_args_int(args, strcmp(type, "absent") == 0 ? ABSENT_TTL_MS : LINK_TTL_MS);
-        send_take(p, args);
-    }
+    else
+        send_kept(p, shard, "brand", id, type, body, hex_len / 2,
+                  strcmp(type, "absent") == 0 ? ABSENT_TTL_MS : LINK_TTL_MS);
     free(body);
 }
 
-void publish_send(const struct publisher *publisher, const struct publish_set *set, publish_fn fn,
-                  void *ctx)
+static struct publication *publication_new(const struct publisher *publisher, publish_fn fn,
+                                           void *ctx)
 {
     struct publication *p = mem_alloc(sizeof *p);
-    json_t *snapshot;
-    size_t i;
 
     p->publisher = publisher;
     p->fn = fn;
     p->ctx = ctx;
     p->waiting = 1;
+    return p;
+}
+
+void publish_document(const struct publisher *publisher, const struct document *document,
+                      publish_fn fn, void *ctx)
+{
+    struct publication *p = publication_new(publisher, fn, ctx);
+    char name[2 * sizeof document->name + 1] = "";
+
+    hex_format(document->name, sizeof document->name, name);
+    send_kept(p, document->name[0] % 16, "document", name, document->type, document->body,
+              document->len, DOCUMENT_TTL_MS);
+    one_less(p);
+}
+
+void publish_send(const struct publisher *publisher, const struct publish_set *set, publish_fn fn,
+                  void *ctx)
+{
+    struct publication *p = publication_new(publisher, fn, ctx);
+    json_t *snapshot;
+    size_t i;
+
     FAILPOINT("outbox.before_publish");
     json_array_foreach (set->links, i, snapshot) {
         send_link(p, snapshot);

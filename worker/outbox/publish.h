@@ -36,6 +36,18 @@ struct publish_set {
 void publish_send(const struct publisher *publisher, const struct publish_set *set, publish_fn fn,
                   void *ctx);
 
+/* What Redis keeps for a while, named by what it shows; see document.h. */
+struct document {
+    uint8_t name[16];
+    const char *type; /* "pdf", "png" */
+    uint8_t *body;
+    size_t len;
+};
+
+/* The document is borrowed; `fn` as with publish_send(). */
+void publish_document(const struct publisher *publisher, const struct document *document,
+                      publish_fn fn, void *ctx);
+
 /* "Visa •••• 4242"; false when the snapshot tells of no card. */
 bool publish_card(const json_t *snapshot, char *out, size_t size);
 
