@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import zlib from 'node:zlib';
 import { ROOT, request, run, startStack, together, waitFor } from '../harness/index.mjs';
 
 const KEPT = path.join(ROOT, 'tests/artifacts/documents');
@@ -162,4 +163,113 @@ test('no answer is waited for when the reader leaves, and none is lost when Redi
   await stack.startService('worker');
   await (await stack.redis()).do('FLUSHALL');
   assert.equal((await get(where)).status, 200);
+});
+
+// --- buttons ----------------------------------------------------------------------------------
+
+async function buttonOf(made, ...options) {
+  await waitFor(async () => (await stack.page(made.link.url)).status === 200, { what: 'the page' });
+  return stack.cli('link', 'button', made.link.id, ...options);
+}
+const at = ({ button_png_url: url }, query) => url.replace(/(\.png).*/, `$1${query}`);
+
+// A PNG, pixel by pixel: https://www.w3.org/TR/png/
+function decode(png) {
+  assert.equal(png.subarray(0, 8).toString('latin1'), '\x89PNG\r\n\x1a\n');
+  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)];
+  assert.deepEqual([...png.subarray(24, 29)], [8, 6, 0, 0, 0], 'eight bits of red, green, blue and alpha');
+  const parts = [];
+  for (let offset = 8; offset < png.length; offset += 12 + png.readUInt32BE(offset)) {
+    if (png.toString('latin1', offset + 4, offset + 8) === 'IDAT') parts.push(png.subarray(offset + 8, offset + 8 + png.readUInt32BE(offset)));
+  }
+  const rows = zlib.inflateSync(Buffer.concat(parts));
+  const line = 4 * width;
+  assert.equal(rows.length, height * (line + 1));
+  const pixels = Buffer.alloc(height * line);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < line; x++) {
+      const left = x < 4 ? 0 : pixels[y * line + x - 4];
+      const up = y === 0 ? 0 : pixels[(y - 1) * line + x];
+      const corner = x < 4 || y === 0 ? 0 : pixels[(y - 1) * line + x - 4];
+      const paeth = [left, up, corner].sort((a, b) => Math.abs(left + up - corner - a) - Math.abs(left + up - corner - b))[0];
+      pixels[y * line + x] = rows[y * (line + 1) + 1 + x] + [0, left, up, (left + up) >> 1, paeth][rows[y * (line + 1)]];
+    }
+  }
+  return { width, height, at: (x, y) => pixels.subarray(y * line + 4 * x, y * line + 4 * x + 4).toString('hex'), pixels };
+}
+
+test('a button is the same as a PNG: as large, in its colours', async () => {
+  const made = await stack.scene();
+  const button = await buttonOf(made);
+  for (const query of ['?size=s', '?size=m&theme=dark', '?size=l&lang=ar', '?lang=ja&amount=1', '?lang=de&amount=1&state=1']) {
+    const svg = await get(at(button, query).replace('.png', '.svg'));
+    const png = await get(at(button, query));
+    assert.equal(png.status, 200);
+    assert.equal(png.headers['content-type'], 'image/png');
+    for (const name of ['cache-control', 'cross-origin-resource-policy', 'content-security-policy', 'x-content-type-options']) {
+      assert.equal(png.headers[name], svg.headers[name], name);
+    }
+    const picture = decode(png.body);
+    assert.deepEqual([picture.width, picture.height].map(String), /width="(\d+)" height="(\d+)"/.exec(svg.text).slice(1, 3), query);
+    const ground = /<rect [^>]*fill="#(\w{6})"/.exec(svg.text)[1];
+    const ink = /<text [^>]*fill="#(\w{6})"/.exec(svg.text)[1];
+    assert.equal(picture.at(4, picture.height / 2), `${ground}ff`);
+    assert.match(picture.at(0, 0), /00$/, 'round corners');
+    let strokes = 0;
+    for (let y = 0; y < picture.height; y++) for (let x = 0; x < picture.width; x++) strokes += picture.at(x, y) === `${ink}ff`;
+    assert.ok(strokes > 10, `${strokes} pixels of ink in ${query}`);
+    fs.writeFileSync(path.join(KEPT, `button${query.replace(/\W/g, '-')}.png`), png.body);
+  }
+});
+
+test('a picture of two or three times the pixels; other scales are a 400, and an SVG has none', async () => {
+  const button = await buttonOf(await stack.scene());
+  const one = decode((await get(at(button, ''))).body);
+  for (const scale of [1, 2, 3]) {
+    const more = decode((await get(at(button, `?scale=${scale}`))).body);
+    assert.deepEqual([more.width, more.height], [scale * one.width, scale * one.height]);
+  }
+  for (const query of ['?scale=0', '?scale=4', '?scale=', '?scale=11', '?scale=1.5', '?scale=-1']) assert.equal((await get(at(button, query))).status, 400, query);
+  assert.equal((await get(at(button, '?scale=2').replace('.png', '.svg'))).status, 400);
+});
+
+test('it shows once it is paid; what all links have in common is drawn once', async () => {
+  const [made, other] = [await stack.scene(), await stack.scene()];
+  const button = await buttonOf(made);
+  const look = async (of, query) => (await get(at(of, query))).body;
+  const due = await look(button, '?state=1');
+  assert.ok(due.equals(await look(button, '')), 'a button that is due looks plain');
+  assert.equal((await stack.payer(made.link).settle()).state, 'captured');
+  const done = await waitFor(async () => {
+    const now = await look(button, '?state=1');
+    return !now.equals(due) && now;
+  }, { what: 'a picture that says paid' });
+  assert.equal(decode(done).at(4, 22), 'e3efecff');
+  assert.ok((await look(button, '')).equals(due), 'what was not asked for is not told');
+  const store = await stack.redis();
+  const before_ = (await store.commandCounts()).xadd ?? 0;
+  assert.ok((await look(await buttonOf(other), '')).equals(due));
+  assert.equal((await store.commandCounts()).xadd ?? 0, before_, 'nothing was wanted for it');
+});
+
+test('the command gives the PNG\'s address, and HTML for mail programs', async () => {
+  const { link } = await stack.scene();
+  const { button_url: svg, button_png_url: png, html } = await stack.cli('link', 'button', link.id, '--size', 'l', '--state', '--image', 'png', '--scale', '2');
+  assert.match(svg, /\.svg\?size=l&state=1$/);
+  assert.equal(png, svg.replace('.svg', '.png').concat('&scale=2'));
+  assert.equal(html, `<a href="${link.url}" rel="noreferrer"><img src="${png.replaceAll('&', '&amp;')}" height="56" alt="Pay"></a>`);
+  assert.deepEqual([(await get(png)).status, decode((await get(png)).body).height], [200, 112]);
+});
+
+test('a picture of a link that Redis has lost, and none without a worker', async () => {
+  const button = await buttonOf(await stack.scene());
+  await (await stack.redis()).do('FLUSHALL');
+  assert.equal((await get(at(button, '?amount=1'))).status, 200);
+  await stack.stopService('worker');
+  const away = await stack.page(at(button, '?theme=dark&size=s&scale=3'));
+  assert.equal(away.status, 503);
+  assert.ok(Number(away.headers['retry-after']) > 0);
+  assert.equal(away.headers['cache-control'], 'no-store, private');
+  await stack.startService('worker');
+  assert.equal((await get(at(button, '?theme=dark&size=s&scale=3'))).status, 200);
 });

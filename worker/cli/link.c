@@ -43,6 +43,7 @@ static const struct view link_view = {"no links", link_fields, link_columns};
 
 static const struct view_field button_fields[] = {
     {.title = "button", .key = "button_url"},
+    {.title = "button as PNG", .key = "button_png_url"},
     {.title = "QR code", .key = "qr_url"},
     {.title = "HTML", .key = "html"},
     {0},
@@ -138,19 +139,18 @@ static int link_show(struct call *call)
 }
 
 /* "?size=l&amount=1", as the options say; "" without any. The caller frees. */
-static char *button_query(const struct call *call, const char *separator)
+static char *button_query(const struct call *call, bool png, const char *separator)
 {
     static const struct {
         const char *option, *argument, *value;
-    } of[] = {{"size", "size", NULL},
-              {"theme", "theme", NULL},
-              {"language", "lang", NULL},
-              {"amount", "amount", "1"},
-              {"state", "state", "1"}};
+        bool png_only;
+    } of[] = {{"size", "size", NULL, false},     {"theme", "theme", NULL, false},
+              {"language", "lang", NULL, false}, {"amount", "amount", "1", false},
+              {"state", "state", "1", false},    {"scale", "scale", NULL, true}};
     char *query = mem_strdup("");
 
     for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
-        if (args_given(call->args, of[i].option)) {
+        if (args_given(call->args, of[i].option) && (png || !of[i].png_only)) {
             char *longer =
                 mem_printf("%s%s%s=%s", query, *query == '\0' ? "?" : separator, of[i].argument,
                            of[i].value != NULL ? of[i].value : args_text(call->args, of[i].option));
@@ -162,15 +162,47 @@ static char *button_query(const struct call *call, const char *separator)
     return query;
 }
 
+static char *button_url(const struct call *call, const char *button, bool png,
+                        const char *separator)
+{
+    char *query = button_query(call, png, separator);
+    char *url =
+        mem_printf("%s/b/%s.%s%s", call->settings->base_url, button, png ? "png" : "svg", query);
+
+    free(query);
+    return url;
+}
+
+/* A picture of more pixels is shown as large as the others. */
+static char *button_html(const struct call *call, const char *button, const char *pay)
+{
+    const char *image = args_text(call->args, "image"), *size = args_text(call->args, "size");
+    bool png = image != NULL && strcmp(image, "png") == 0;
+    char *url = button_url(call, button, png, "&amp;");
+    const char *height = size == NULL ? "44" : size[0] == 's' ? "32" : size[0] == 'm' ? "44" : "56";
+    char *html =
+        mem_printf("<a href=\"%s\" rel=\"noreferrer\"><img src=\"%s\"%s%s%s alt=\"Pay\"></a>", pay,
+                   url, png ? " height=\"" : "", png ? height : "", png ? "\"" : "");
+
+    free(url);
+    return html;
+}
+
+static void put_take(json_t *object, const char *key, char *text)
+{
+    json_put_text(object, key, text);
+    free(text);
+}
+
 /* The link's button and QR code, and HTML that shows the one and leads to the other; NULL when the
  * link's key is gone. */
 static json_t *button_json(const struct call *call, const struct token_keys *keys,
                            const json_t *object)
 {
     const char *id = json_get_text(object, "id"), *pay = json_get_text(object, "url");
-    const char *base = call->settings->base_url;
     char button[TOKEN_TEXT_SIZE + 1] = "";
     struct token_link link = {0};
+    json_t *answer;
     int64_t kid = 0;
 
     if (pay == NULL || !json_get_int(object, "kid", &kid) ||
@@ -181,22 +213,11 @@ static json_t *button_json(const struct call *call, const struct token_keys *key
     if (button_mint(keys, &link, button) != 0) {
         return NULL;
     }
-    char *query = button_query(call, "&"), *escaped = button_query(call, "&amp;");
-    char *image = mem_printf("%s/b/%s.svg%s", base, button, query);
-    char *qr = mem_printf("%s/qr.svg", pay);
-    char *html =
-        mem_printf("<a href=\"%s\" rel=\"noreferrer\"><img src=\"%s/b/%s.svg%s\" alt=\"Pay\"></a>",
-                   pay, base, button, escaped);
-    json_t *answer = json_object();
-
-    json_put_text(answer, "button_url", image);
-    json_put_text(answer, "qr_url", qr);
-    json_put_text(answer, "html", html);
-    free(query);
-    free(escaped);
-    free(image);
-    free(qr);
-    free(html);
+    answer = json_object();
+    put_take(answer, "button_url", button_url(call, button, false, "&"));
+    put_take(answer, "button_png_url", button_url(call, button, true, "&"));
+    put_take(answer, "qr_url", mem_printf("%s/qr.svg", pay));
+    put_take(answer, "html", button_html(call, button, pay));
     return answer;
 }
 
@@ -284,6 +305,9 @@ static const struct arg_option button_options[] = {
      .help = "A language of the pages, for instance de; the link's own if not given."},
     {.name = "amount", .kind = ARG_FLAG, .help = "The button says what is due."},
     {.name = "state", .kind = ARG_FLAG, .help = "The button says once it is paid or closed."},
+    OPTION_CHOICE("image", "svg|png",
+                  "What the HTML shows; png for mail programs that show no SVG. svg if not given."),
+    OPTION_CHOICE("scale", "1|2|3", "Pixels of the PNG for each of its units; 1 if not given."),
     {0},
 };
 static const struct arg_option revoke_options[] = {
@@ -322,7 +346,8 @@ const struct command link_commands[] = {
      .verb = "button",
      .summary = "a pay button, a QR code, and HTML to copy",
      .about =
-         "The button is an image that anybody may see: its address cannot pay. The HTML and the "
+         "The button is an image that anybody may see, as SVG or PNG: its address cannot pay. The "
+         "HTML and the "
          "QR code hold the link itself: they belong to its customer.",
      .options = button_options,
      .example = "link button --link 3f1c9a0b5d7e42868b1c0d2e4f6a7b98 --amount --state",
