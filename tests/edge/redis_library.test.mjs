@@ -544,6 +544,33 @@ describe('want', () => {
   });
 });
 
+describe('keep', () => {
+  const keep = (link, kind, type, body, { ttl = 60_000, client = worker } = {}) =>
+    client.do('FCALL', 'paylink_keep', 1, `${link.shard}:${kind}:${link.hex}`, kind, link.hex, type, body, ttl);
+
+  test('type and bytes under a name, for a while, and those who wait are told', async () => {
+    const heard = [];
+    const listener = await stack.redis({ user: 'edge' });
+    for (const [kind, type] of [['document', 'pdf'], ['brand', 'png']]) {
+      const link = makeLink();
+      await listener.subscribe(`${link.shard}:events`, (message) => heard.push(message));
+      assert.deepEqual(await keep(link, kind, type, '%PDF-\r\n\0'), ['kept']);
+      assert.deepEqual(await edge.do('HMGET', `${link.shard}:${kind}:${link.hex}`, 'type', 'body'), [type, '%PDF-\r\n\0']);
+      const left = await admin.do('PTTL', `${link.shard}:${kind}:${link.hex}`);
+      assert.ok(left > 0 && left <= 60_000, String(left));
+      await waitFor(() => heard.includes(`${kind} ${link.hex} ${type}`), { what: `news of a ${kind}` });
+    }
+  });
+
+  test('by the worker alone, and nothing but brands and documents', async () => {
+    const link = makeLink();
+    await assert.rejects(keep(link, 'document', 'pdf', 'x', { client: edge }), /NOPERM/);
+    await assert.rejects(keep(link, 'renewed', 'pdf', 'x'), /NOPERM/);
+    await assert.rejects(worker.do('FCALL', 'paylink_keep', 1, `${link.shard}:document:${link.hex}`, 'document', link.hex, 'pdf'), /ERR paylink/);
+    await assert.rejects(edge.do('HGETALL', `${link.shard}:document:${link.hex}`), /NOPERM/);
+  });
+});
+
 describe('publish', () => {
   test('replaces the whole record, sets its time to live and tells the subscribers', async () => {
     const link = makeLink();

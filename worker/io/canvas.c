@@ -66,6 +66,7 @@ static void start(struct canvas *canvas, const struct canvas_options *options)
     context = pango_cairo_create_context(canvas->cr);
     pango_cairo_context_set_font_options(context, exact);
     pango_cairo_context_set_resolution(context, 72);
+    pango_context_set_round_glyph_positions(context, FALSE);
     pango_context_set_language(context, language);
     pango_context_set_base_dir(context, canvas->rtl ? PANGO_DIRECTION_RTL : PANGO_DIRECTION_LTR);
     pango_context_set_font_description(context, fonts);

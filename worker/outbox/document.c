@@ -205,24 +205,29 @@ static bool receipt_read(const char *text, char link[2 * 16 + 1], char tag[LANGU
 /* --- documents ----------------------------------------------------------------------------------
  */
 
-/* On RESULT_OK the words that name it, or NULL: there is nothing to be shown. */
+/* On RESULT_OK the words that name it, or NULL: there is nothing to be shown. One that is too large
+ * with its lines is made without. */
 static enum result receipt_find(const struct documents *d, const char *text, char **words,
                                 uint8_t **out, size_t *len, struct error *err)
 {
+    static const char *const line_limits[] = {LINES_MAX, "0"};
     char link[2 * 16 + 1] = "", tag[LANGUAGE_BYTES_MAX + 1] = "";
-    const char *params[] = {link, LINES_MAX};
-    json_t *snapshot = NULL;
-    enum result result;
+    enum result result = RESULT_REJECTED;
 
     if (!receipt_read(text, link, tag) || words_language(d->publisher->words, tag) == NULL)
         return error_set(err, RESULT_REJECTED, "receipt", "A receipt that cannot be read.");
-    result = pg_call(d->pg, "paylink.receipt_snapshot", params, 2, &snapshot, err);
-    if (result == RESULT_OK && json_is_object(snapshot)) {
-        result = receipt_make(d->publisher->words, tag, snapshot, out, len, err);
-        if (result == RESULT_OK)
-            *words = receipt_words(snapshot, tag);
+    for (size_t i = 0; i < 2 && result == RESULT_REJECTED; i++) {
+        const char *params[] = {link, line_limits[i]};
+        json_t *snapshot = NULL;
+
+        result = pg_call(d->pg, "paylink.receipt_snapshot", params, 2, &snapshot, err);
+        if (result == RESULT_OK && json_is_object(snapshot)) {
+            result = receipt_make(d->publisher->words, tag, snapshot, out, len, err);
+            if (result == RESULT_OK)
+                *words = receipt_words(snapshot, tag);
+        }
+        json_decref(snapshot);
     }
-    json_decref(snapshot);
     return result;
 }
 
