@@ -634,6 +634,11 @@ ngx_int_t ngx_http_paylink_language_link(ngx_http_request_t *r,
 void ngx_http_paylink_language_attempt(ngx_http_request_t *r,
     struct template_value *values, ngx_http_paylink_judged_t *judged);
 
+/* where Redis is */
+
+char *ngx_http_paylink_server_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* connections to Redis */
 
 void ngx_http_paylink_conn_open(ngx_http_paylink_conn_t *conn);
