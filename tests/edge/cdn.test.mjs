@@ -1,10 +1,8 @@
 // The edge behind a CDN: whose word about the client's address counts, what may be cached, requests that
 // were made to be read in two ways, and one link through two edges at once.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { after, before, test } from 'node:test';
@@ -217,30 +215,8 @@ test('the ranges are renewed from what a CDN publishes, and kept when it publish
   }
 });
 
-// Another nginx on the same Redis; -> { url, stop() }.
-async function secondEdge() {
-  const port = await new Promise((resolve) => {
-    const probe = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port: free } = probe.address();
-      probe.close(() => resolve(free));
-    });
-  });
-  const home = path.join(stack.dir, 'nginx');
-  const text = fs.readFileSync(path.join(home, 'nginx.conf'), 'utf8');
-  const file = path.join(home, 'second.conf');
-  fs.writeFileSync(file, text.replaceAll(new URL(stack.url).port, String(port)).replace(/nginx\.pid/, 'second.pid').replace(/nginx\.lock/, 'second.lock'));
-  const log = fs.openSync(path.join(stack.info.log_dir, 'nginx-2.log'), 'a');
-  const globals = process.getuid() === 0 ? ['-g', 'user root;'] : [];
-  const child = spawn('nginx', ['-p', home, '-e', 'stderr', '-c', file, ...globals], { stdio: ['ignore', log, log], env: { ...process.env, ...stack.environment('nginx-2') } });
-  fs.closeSync(log);
-  const ended = new Promise((resolve) => { child.on('exit', resolve); });
-  const url = `http://127.0.0.1:${port}`;
-  await waitFor(async () => (await stack.page(`${url}/readyz`)).status === 200, { what: 'the second edge' });
-  return { url, stop: () => { child.kill('SIGTERM'); return ended; } };
-}
-
 test('one link through two edges: one clock, one charge, news on both', async () => {
-  const edge = await secondEdge();
+  const edge = await stack.edge('second');
   try {
     const { link, customer } = await published();
     const there = link.url.replace(stack.url, edge.url);

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { ROOT, startStack, tally, together, Viewer, waitFor } from '../harness/index.mjs';
+import { freePort, ROOT, startStack, tally, together, Viewer, waitFor } from '../harness/index.mjs';
 
 const HEARTBEAT_MS = 1_500;
 

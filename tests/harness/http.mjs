@@ -31,6 +31,16 @@ export function request(method, url, { headers = {}, body, timeout = 30_000, sig
   });
 }
 
+// A port that nobody listens on.
+export function freePort() {
+  return new Promise((resolve) => {
+    const probe = net.createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
 export const get = (url, options) => request('GET', url, options);
 
 export function formBody(fields) {

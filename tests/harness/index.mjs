@@ -6,6 +6,6 @@ export { Viewer } from './events.mjs';
 export { Mailbox } from './mailbox.mjs';
 export { Sandbox } from './sandbox.mjs';
 export {
-  attributes, decodeHtml, formBody, get, parseForm, parseForms, plainText, postForm, rawRequest, request, visibleText,
+  attributes, decodeHtml, formBody, freePort, get, parseForm, parseForms, plainText, postForm, rawRequest, request, visibleText,
 } from './http.mjs';
 export { atBest, tally, together, waitFor } from './wait.mjs';

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { get, rawRequest } from './http.mjs';
+import { freePort, get, rawRequest } from './http.mjs';
 import { Payer } from './payer.mjs';
 import { Redis } from './redis.mjs';
 import { Sandbox } from './sandbox.mjs';
@@ -286,6 +286,32 @@ export class Stack {
     };
     this.#workers.push(worker);
     return worker;
+  }
+
+  // Another nginx on the same Redis, its configuration that of the stack with `change` made to it; -> { url, stop() }.
+  async edge(name, change = (text) => text) {
+    const port = await freePort();
+    const home = path.join(this.dir, 'nginx');
+    const file = path.join(home, `${name}.conf`);
+    fs.writeFileSync(file, change(fs.readFileSync(path.join(home, 'nginx.conf'), 'utf8'))
+      .replaceAll(new URL(this.url).port, String(port)).replace(/nginx\.pid/, `${name}.pid`).replace(/nginx\.lock/, `${name}.lock`));
+    const log = fs.openSync(path.join(this.info.log_dir, `nginx-${name}.log`), 'a');
+    const globals = process.getuid() === 0 ? ['-g', 'user root;'] : [];
+    const child = spawn('nginx', ['-p', home, '-e', 'stderr', '-c', file, ...globals],
+      { stdio: ['ignore', log, log], env: { ...process.env, ...this.environment(`nginx-${name}`) } });
+    fs.closeSync(log);
+    const ended = new Promise((resolve) => child.on('exit', resolve));
+    const edge = {
+      url: `http://127.0.0.1:${port}`,
+      kill: (signal) => child.exitCode === null && child.signalCode === null && child.kill(signal),
+      stop: async () => {
+        edge.kill('SIGTERM');
+        await ended;
+      },
+    };
+    this.#workers.push(edge);
+    await waitFor(async () => (await this.page(`${edge.url}/readyz`)).status === 200, { what: `the edge ${name}` });
+    return edge;
   }
 
   // Reports of ASan and UBSan so far, [] when clean.
