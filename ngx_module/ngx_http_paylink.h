@@ -35,6 +35,10 @@
 #define NGX_HTTP_PAYLINK_METHOD_MAX           255
 #define NGX_HTTP_PAYLINK_INVOICES             100
 
+/* one is sent when the last is older, ms */
+
+#define NGX_HTTP_PAYLINK_MARKER_GAP           200
+
 #define NGX_HTTP_PAYLINK_OPEN_HUMAN           0
 #define NGX_HTTP_PAYLINK_OPEN_VIEW            1
 
@@ -193,6 +197,15 @@ typedef struct {
      && ngx_memcmp((value)->data, text, sizeof(text) - 1) == 0)
 
 
+/* where a command goes: reads may go to a replica beside the edge */
+
+typedef enum {
+    NGX_HTTP_PAYLINK_PRIMARY = 0,
+    NGX_HTTP_PAYLINK_REPLICA,
+    NGX_HTTP_PAYLINK_SITES
+} ngx_http_paylink_site_e;
+
+
 /* what is counted, see ngx_http_paylink_metrics.c */
 
 typedef enum {
@@ -222,6 +235,8 @@ typedef enum {
     NGX_HTTP_PAYLINK_REDIS_ERROR,
     NGX_HTTP_PAYLINK_REDIS_TIMEOUT,
     NGX_HTTP_PAYLINK_REDIS_CONNECT,
+    NGX_HTTP_PAYLINK_READ,                      /* of the primary */
+    NGX_HTTP_PAYLINK_READ_REPLICA,
     NGX_HTTP_PAYLINK_CACHE_HIT,
     NGX_HTTP_PAYLINK_CACHE_MISS,
     NGX_HTTP_PAYLINK_GUARD_BY_DECLINES,
@@ -305,7 +320,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_paylink_server_t       redis;
+    ngx_http_paylink_server_t       redis[NGX_HTTP_PAYLINK_SITES];
     ngx_http_paylink_live_conf_t    live;
     size_t                          cache;      /* 0: off */
     ngx_str_t                       key_file;
@@ -384,10 +399,12 @@ typedef struct {
     u_char                          id[TOKEN_ID_SIZE];
     u_char                          hex[NGX_HTTP_PAYLINK_HEX];
     ngx_http_paylink_op_t          *op;
+    ngx_http_paylink_site_e         site;       /* that is asked */
     ngx_event_t                     timer;      /* the link's end */
     ngx_http_paylink_news_t        *news;       /* NULL until it is read */
     unsigned                        is_stale:1;
     unsigned                        again:1;    /* news came while reading */
+    unsigned                        primary:1;  /* the replica has failed */
 } ngx_http_paylink_watch_t;
 
 
@@ -447,6 +464,7 @@ typedef struct {
     u_char                          client_hex[NGX_HTTP_PAYLINK_HEX];
 
     ngx_http_paylink_op_t          *op;         /* the reply waited for */
+    ngx_http_paylink_site_e         site;       /* of a read */
     ngx_http_paylink_reply_pt       reply;
     ngx_http_paylink_show_pt        show;       /* of a link that is read */
 
@@ -470,6 +488,7 @@ typedef struct {
 
     unsigned                        waiting:1;
     unsigned                        again:1;
+    unsigned                        primary:1;  /* nothing else will do */
     unsigned                        wanted:1;
     unsigned                        text_wanted:1;
     unsigned                        answered:1;
@@ -488,6 +507,7 @@ struct ngx_http_paylink_conn_s {
     ngx_event_t                     timer;      /* connecting or back-off */
     ngx_uint_t                      state;
     ngx_uint_t                      failures;
+    ngx_http_paylink_site_e         site;
     ngx_http_paylink_server_t      *server;
     ngx_log_t                      *log;
     const char                     *name;
@@ -638,6 +658,33 @@ void ngx_http_paylink_language_attempt(ngx_http_request_t *r,
 
 char *ngx_http_paylink_server_set(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_paylink_server_replica(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* reading from a replica of it */
+
+ngx_int_t ngx_http_paylink_replica_init(ngx_conf_t *cf,
+    ngx_http_paylink_main_conf_t *pmcf);
+void ngx_http_paylink_replica_start(ngx_cycle_t *cycle,
+    ngx_http_paylink_main_conf_t *pmcf);
+void ngx_http_paylink_replica_exit(void);
+void ngx_http_paylink_replica_back(void);
+void ngx_http_paylink_replica_away(void);
+ngx_http_paylink_site_e ngx_http_paylink_replica_site(const u_char *id);
+void ngx_http_paylink_replica_told(const u_char *id);
+ngx_uint_t ngx_http_paylink_replica_failed(ngx_http_paylink_site_e site,
+    redisReply *reply);
+const char *ngx_http_paylink_replica_line(void);
+
+ngx_uint_t ngx_http_paylink_marker_send(void);
+void ngx_http_paylink_marker_due(void);
+void ngx_http_paylink_marker_back(ngx_http_paylink_site_e site, u_char *p,
+    size_t len);
+void ngx_http_paylink_marker_lost(ngx_http_paylink_site_e site);
+ngx_uint_t ngx_http_paylink_marker_trust(ngx_http_paylink_site_e site,
+    ngx_uint_t since);
+ngx_uint_t ngx_http_paylink_marker_after(ngx_http_paylink_site_e site,
+    ngx_atomic_uint_t us);
 
 /* connections to Redis */
 
@@ -653,17 +700,21 @@ void ngx_http_paylink_reply_release(void);
 void ngx_http_paylink_redis_init(ngx_cycle_t *cycle,
     ngx_http_paylink_main_conf_t *pmcf);
 void ngx_http_paylink_redis_exit(void);
-ngx_uint_t ngx_http_paylink_redis_up(void);
-ngx_http_paylink_op_t *ngx_http_paylink_redis_ask(ngx_str_t *command,
+ngx_uint_t ngx_http_paylink_redis_up(ngx_http_paylink_site_e site);
+ngx_http_paylink_op_t *ngx_http_paylink_redis_ask(
+    ngx_http_paylink_site_e site, ngx_str_t *command,
     ngx_http_paylink_op_pt handler, void *data);
 void ngx_http_paylink_redis_forget(ngx_http_paylink_op_t *op);
 ngx_int_t ngx_http_paylink_redis_send(ngx_http_request_t *r,
     ngx_str_t *command, ngx_http_paylink_reply_pt handler);
+ngx_int_t ngx_http_paylink_redis_read(ngx_http_request_t *r,
+    ngx_str_t *command, ngx_http_paylink_reply_pt handler);
 void ngx_http_paylink_redis_tell(ngx_str_t *command);
-void ngx_http_paylink_redis_order(ngx_str_t *command,
-    redisCallbackFn *handler);
+void ngx_http_paylink_redis_order(ngx_http_paylink_site_e site,
+    ngx_str_t *command, redisCallbackFn *handler, void *data);
 void ngx_http_paylink_redis_detach(ngx_http_paylink_ctx_t *ctx);
 ngx_int_t ngx_http_paylink_clock_check(void);
+void ngx_http_paylink_clock_ask(void);
 int64_t ngx_http_paylink_clock_ms(void);
 
 void ngx_http_paylink_command_init(void);
@@ -707,6 +758,8 @@ ngx_int_t ngx_http_paylink_attempt_values(redisReply *reply,
 void ngx_http_paylink_events_init(ngx_cycle_t *cycle,
     ngx_http_paylink_main_conf_t *pmcf);
 void ngx_http_paylink_events_exit(void);
+void ngx_http_paylink_events_open(ngx_http_paylink_site_e site);
+void ngx_http_paylink_events_close(ngx_http_paylink_site_e site);
 void ngx_http_paylink_wait_start(ngx_http_paylink_ctx_t *ctx,
     const u_char *id, ngx_msec_t timeout, ngx_http_paylink_resume_pt resume);
 ngx_int_t ngx_http_paylink_wait_more(ngx_http_paylink_ctx_t *ctx);
@@ -724,15 +777,17 @@ void ngx_http_paylink_cache_default(ngx_http_paylink_main_conf_t *pmcf);
 void ngx_http_paylink_cache_init(ngx_cycle_t *cycle,
     ngx_http_paylink_main_conf_t *pmcf);
 void ngx_http_paylink_cache_clear(void);
-void ngx_http_paylink_cache_lost(ngx_uint_t events);
-void ngx_http_paylink_cache_listener(long long id);
-void ngx_http_paylink_cache_connected(void);
-void ngx_http_paylink_cache_marker_back(u_char *p, size_t len);
+void ngx_http_paylink_cache_move(ngx_http_paylink_site_e site);
+void ngx_http_paylink_cache_lost(ngx_http_paylink_site_e site);
+void ngx_http_paylink_cache_listener(ngx_http_paylink_site_e site,
+    long long id);
+void ngx_http_paylink_cache_connected(ngx_http_paylink_site_e site);
 void ngx_http_paylink_cache_changed(redisReply *keys);
-redisReply *ngx_http_paylink_cache_get(const u_char *id, ngx_int_t language);
+redisReply *ngx_http_paylink_cache_get(ngx_http_paylink_site_e site,
+    const u_char *id, ngx_int_t language);
 ngx_uint_t ngx_http_paylink_cache_mark(const u_char *id);
-void ngx_http_paylink_cache_put(const u_char *id, ngx_int_t language,
-    ngx_uint_t mark, redisReply *reply);
+void ngx_http_paylink_cache_put(ngx_http_paylink_site_e site,
+    const u_char *id, ngx_int_t language, ngx_uint_t mark, redisReply *reply);
 
 /* metrics */
 
@@ -752,6 +807,7 @@ void ngx_http_paylink_gauge_depth(ngx_http_paylink_stream_e stream,
     ngx_uint_t n);
 const char *ngx_http_paylink_stream_name(ngx_http_paylink_stream_e stream);
 void ngx_http_paylink_depth_init(ngx_cycle_t *cycle);
+void ngx_http_paylink_gauge_replica(ngx_uint_t up);
 uint64_t ngx_http_paylink_monotonic_us(void);
 
 /* the live page */

@@ -85,11 +85,14 @@ ngx_http_paylink_brand_read(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
-    if (ngx_http_paylink_redis_send(r, ngx_http_paylink_command_brand(ctx),
+    ctx->site = ctx->primary ? NGX_HTTP_PAYLINK_PRIMARY
+                             : ngx_http_paylink_replica_site(ctx->link.id);
+
+    if (ngx_http_paylink_redis_read(r, ngx_http_paylink_command_brand(ctx),
                                     ngx_http_paylink_brand_reply)
         != NGX_OK)
     {
-        return ngx_http_paylink_brand_wait(r);
+        return ngx_http_paylink_brand_reply(r, NULL);
     }
 
     return NGX_HTTP_PAYLINK_WAIT;
@@ -104,6 +107,13 @@ ngx_http_paylink_brand_reply(ngx_http_request_t *r, redisReply *reply)
     ngx_http_paylink_ctx_t     *ctx;
     ngx_http_paylink_judged_t   judged;
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+
+    if (ngx_http_paylink_replica_failed(ctx->site, reply)) {
+        ctx->primary = 1;
+        return ngx_http_paylink_brand_read(r);
+    }
+
     rc = ngx_http_paylink_kept_values(reply, &judged);
 
     if (rc == NGX_ERROR) {
@@ -113,8 +123,6 @@ ngx_http_paylink_brand_reply(ngx_http_request_t *r, redisReply *reply)
     if (rc == NGX_DECLINED) {
         return ngx_http_paylink_brand_missing(r);
     }
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
     type = (ctx->args.data[NGX_HTTP_PAYLINK_HEX + 1] == 'c')
            ? &ngx_http_paylink_brand_css : &ngx_http_paylink_brand_png;

@@ -3,7 +3,7 @@
  * Links as Redis has told them to this worker, kept as long as Redis says that
  * they hold: it tells the connection of events which keys have changed (client
  * tracking).  Nothing of the cache is shown unless a marker has just come
- * round through both connections: what was changed before it is known.
+ * back: what was changed before it is known.
  */
 
 
@@ -12,11 +12,6 @@
 
 #define NGX_HTTP_PAYLINK_CACHE_BUCKETS   8192
 #define NGX_HTTP_PAYLINK_CACHE_SIZE      (8 * 1024 * 1024)
-
-/* a marker is sent when the last one is older than this, and trusted so long */
-
-#define NGX_HTTP_PAYLINK_CACHE_MARK      200
-#define NGX_HTTP_PAYLINK_CACHE_TRUST     800
 
 
 /* followed by what the reply consists of */
@@ -39,20 +34,16 @@ typedef struct {
     size_t                          max;
     ngx_log_t                      *log;
 
-    long long                       listener;   /* of the events, or 0 */
-    ngx_msec_t                      marked;     /* when the last was sent */
-    ngx_msec_t                      confirmed;  /* when the last back was */
-    ngx_uint_t                      mark;
-    ngx_uint_t                      back;
+    ngx_http_paylink_site_e         site;       /* whose links they are */
+    long long                       listener[NGX_HTTP_PAYLINK_SITES];
+    ngx_uint_t                      since;      /* a marker: to be trusted */
     unsigned                        tracking:1; /* Redis tells of changes */
-    unsigned                        trusted:1;  /* a marker has come back */
 } ngx_http_paylink_cache_t;
 
 
 static void ngx_http_paylink_cache_track(void);
 static void ngx_http_paylink_cache_tracked(redisAsyncContext *ac, void *reply,
     void *data);
-static void ngx_http_paylink_cache_marker(void);
 static ngx_http_paylink_cached_t *ngx_http_paylink_cache_find(
     const u_char *id);
 static void ngx_http_paylink_cache_drop(ngx_http_paylink_cached_t *link);
@@ -157,53 +148,66 @@ ngx_http_paylink_cache_clear(void)
 }
 
 
-/* one of the two connections was lost */
+/* links are read from there from now on */
 
 void
-ngx_http_paylink_cache_lost(ngx_uint_t events)
+ngx_http_paylink_cache_move(ngx_http_paylink_site_e site)
 {
+    ngx_http_paylink_cache.site = site;
     ngx_http_paylink_cache.tracking = 0;
-    ngx_http_paylink_cache.trusted = 0;
-
-    if (events) {
-        ngx_http_paylink_cache.listener = 0;
-    }
 
     ngx_http_paylink_cache_clear();
+    ngx_http_paylink_cache_track();
 }
 
 
-/* the connection of events is there, under this number */
+/* one of the two connections was lost */
 
 void
-ngx_http_paylink_cache_listener(long long id)
+ngx_http_paylink_cache_lost(ngx_http_paylink_site_e site)
 {
-    ngx_http_paylink_cache.listener = id;
+    if (site == ngx_http_paylink_cache.site) {
+        ngx_http_paylink_cache.tracking = 0;
+        ngx_http_paylink_cache_clear();
+    }
+}
 
-    ngx_http_paylink_cache_track();
+
+/* the connection of events is there, under this number, or lost: 0 */
+
+void
+ngx_http_paylink_cache_listener(ngx_http_paylink_site_e site, long long id)
+{
+    ngx_http_paylink_cache.listener[site] = id;
+
+    ngx_http_paylink_cache_connected(site);
 }
 
 
 /* the connection of commands is there */
 
 void
-ngx_http_paylink_cache_connected(void)
+ngx_http_paylink_cache_connected(ngx_http_paylink_site_e site)
 {
-    ngx_http_paylink_cache_track();
+    if (site == ngx_http_paylink_cache.site) {
+        ngx_http_paylink_cache_track();
+    }
 }
 
 
 static void
 ngx_http_paylink_cache_track(void)
 {
+    long long                 *listener;
     ngx_http_paylink_cache_t  *cache;
 
     cache = &ngx_http_paylink_cache;
+    listener = &cache->listener[cache->site];
 
-    if (cache->max && cache->listener) {
-        ngx_http_paylink_redis_order(
-                            ngx_http_paylink_command_tracking(cache->listener),
-                            ngx_http_paylink_cache_tracked);
+    if (cache->max && *listener) {
+        ngx_http_paylink_redis_order(cache->site,
+                                ngx_http_paylink_command_tracking(*listener),
+                                ngx_http_paylink_cache_tracked, listener);
     }
 }
 
@@ -217,7 +221,7 @@ ngx_http_paylink_cache_tracked(redisAsyncContext *ac, void *reply, void *data)
     cache = &ngx_http_paylink_cache;
     answer = reply;
 
-    if (answer == NULL) {
+    if (answer == NULL || data != &cache->listener[cache->site]) {
         return;
     }
 
@@ -230,45 +234,11 @@ ngx_http_paylink_cache_tracked(redisAsyncContext *ac, void *reply, void *data)
     }
 
     cache->tracking = 1;
-    cache->trusted = 0;
 
     /* nobody told of changes of what was read before */
 
     ngx_http_paylink_cache_clear();
-    ngx_http_paylink_cache_marker();
-}
-
-
-/* through Redis and back by the events, behind all that changed before it */
-
-static void
-ngx_http_paylink_cache_marker(void)
-{
-    ngx_http_paylink_cache_t  *cache;
-
-    cache = &ngx_http_paylink_cache;
-
-    cache->mark++;
-    cache->marked = ngx_current_msec;
-
-    ngx_http_paylink_redis_tell(ngx_http_paylink_command_marker(cache->mark));
-}
-
-
-void
-ngx_http_paylink_cache_marker_back(u_char *p, size_t len)
-{
-    ngx_int_t                  n;
-    ngx_http_paylink_cache_t  *cache;
-
-    cache = &ngx_http_paylink_cache;
-
-    n = ngx_atoi(p, len);
-
-    if (cache->tracking && n != NGX_ERROR && (ngx_uint_t) n == cache->mark) {
-        cache->confirmed = cache->marked;
-        cache->trusted = 1;
-    }
+    cache->since = ngx_http_paylink_marker_send();
 }
 
 
@@ -325,23 +295,21 @@ ngx_http_paylink_cache_key(redisReply *key, u_char *id)
  */
 
 redisReply *
-ngx_http_paylink_cache_get(const u_char *id, ngx_int_t language)
+ngx_http_paylink_cache_get(ngx_http_paylink_site_e site, const u_char *id,
+    ngx_int_t language)
 {
     ngx_http_paylink_cache_t   *cache;
     ngx_http_paylink_cached_t  *link;
 
     cache = &ngx_http_paylink_cache;
 
-    if (!cache->tracking) {
+    if (!cache->tracking || site != cache->site) {
         return NULL;
     }
 
-    if (ngx_current_msec - cache->marked >= NGX_HTTP_PAYLINK_CACHE_MARK) {
-        ngx_http_paylink_cache_marker();
-    }
+    ngx_http_paylink_marker_due();
 
-    if (!cache->trusted
-        || ngx_current_msec - cache->confirmed >= NGX_HTTP_PAYLINK_CACHE_TRUST
+    if (!ngx_http_paylink_marker_trust(site, cache->since)
         || ngx_http_paylink_clock_check() != NGX_OK)
     {
         return NULL;
@@ -369,11 +337,14 @@ ngx_http_paylink_cache_mark(const u_char *id)
 }
 
 
-/* not if the link has changed since: the reply may be from before */
+/*
+ * Not if the link has changed since: the reply may be from before.  Not from
+ * elsewhere: nobody would tell of its changes.
+ */
 
 void
-ngx_http_paylink_cache_put(const u_char *id, ngx_int_t language,
-    ngx_uint_t mark, redisReply *reply)
+ngx_http_paylink_cache_put(ngx_http_paylink_site_e site, const u_char *id,
+    ngx_int_t language, ngx_uint_t mark, redisReply *reply)
 {
     size_t                      size;
     ngx_queue_t                *q;
@@ -382,7 +353,8 @@ ngx_http_paylink_cache_put(const u_char *id, ngx_int_t language,
 
     cache = &ngx_http_paylink_cache;
 
-    if (!cache->tracking || mark != ngx_http_paylink_cache_mark(id)
+    if (!cache->tracking || site != cache->site
+        || mark != ngx_http_paylink_cache_mark(id)
         || reply == NULL || reply->type != REDIS_REPLY_ARRAY
         || reply->elements == 0
         || reply->element[0]->type != REDIS_REPLY_STRING)

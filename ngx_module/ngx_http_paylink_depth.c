@@ -59,7 +59,9 @@ ngx_http_paylink_depth_timer(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_PAYLINK_DEPTH_INTERVAL);
 
-    if (ngx_exiting || depth->owed || !ngx_http_paylink_redis_up()) {
+    if (ngx_exiting || depth->owed
+        || !ngx_http_paylink_redis_up(NGX_HTTP_PAYLINK_PRIMARY))
+    {
         return;
     }
 
@@ -84,7 +86,8 @@ ngx_http_paylink_depth_ask(ngx_uint_t stream, ngx_uint_t shard)
 
     command = ngx_http_paylink_command_depth(stream, shard);
 
-    if (ngx_http_paylink_redis_ask(command, ngx_http_paylink_depth_reply,
+    if (ngx_http_paylink_redis_ask(NGX_HTTP_PAYLINK_PRIMARY, command,
+                                   ngx_http_paylink_depth_reply,
                                    &depth->sums[stream])
         == NULL)
     {

@@ -202,12 +202,15 @@ ngx_http_paylink_document_read(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
-    if (ngx_http_paylink_redis_send(r,
+    ctx->site = ctx->primary ? NGX_HTTP_PAYLINK_PRIMARY
+                             : ngx_http_paylink_replica_site(ctx->document->id);
+
+    if (ngx_http_paylink_redis_read(r,
                              ngx_http_paylink_command_document(ctx->document),
                              ngx_http_paylink_document_reply)
         != NGX_OK)
     {
-        return ngx_http_paylink_document_wait(r);
+        return ngx_http_paylink_document_reply(r, NULL);
     }
 
     return NGX_HTTP_PAYLINK_WAIT;
@@ -225,6 +228,11 @@ ngx_http_paylink_document_reply(ngx_http_request_t *r, redisReply *reply)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
     document = ctx->document;
+
+    if (ngx_http_paylink_replica_failed(ctx->site, reply)) {
+        ctx->primary = 1;
+        return ngx_http_paylink_document_read(r);
+    }
 
     rc = ngx_http_paylink_kept_values(reply, &judged);
 

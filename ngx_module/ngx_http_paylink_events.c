@@ -14,7 +14,7 @@
 
 
 typedef struct {
-    ngx_http_paylink_conn_t         conn;
+    ngx_http_paylink_conn_t         conn[NGX_HTTP_PAYLINK_SITES];
     ngx_queue_t                     waiters[NGX_HTTP_PAYLINK_BUCKETS];
 } ngx_http_paylink_events_t;
 
@@ -43,6 +43,7 @@ ngx_http_paylink_events_init(ngx_cycle_t *cycle,
     ngx_http_paylink_main_conf_t *pmcf)
 {
     ngx_uint_t                  i;
+    ngx_http_paylink_conn_t    *conn;
     ngx_http_paylink_events_t  *events;
 
     events = &ngx_http_paylink_events;
@@ -53,20 +54,48 @@ ngx_http_paylink_events_init(ngx_cycle_t *cycle,
         ngx_queue_init(&events->waiters[i]);
     }
 
-    events->conn.server = &pmcf->redis;
-    events->conn.log = cycle->log;
-    events->conn.name = "events";
-    events->conn.ready = ngx_http_paylink_events_ready;
-    events->conn.lost = ngx_http_paylink_events_lost;
+    for (i = 0; i < NGX_HTTP_PAYLINK_SITES; i++) {
 
-    ngx_http_paylink_conn_open(&events->conn);
+        if (pmcf->redis[i].name.len == 0) {
+            continue;
+        }
+
+        conn = &events->conn[i];
+
+        conn->site = i;
+        conn->server = &pmcf->redis[i];
+        conn->log = cycle->log;
+        conn->name = "events";
+        conn->ready = ngx_http_paylink_events_ready;
+        conn->lost = ngx_http_paylink_events_lost;
+
+        ngx_http_paylink_events_open(i);
+    }
 }
 
 
 void
 ngx_http_paylink_events_exit(void)
 {
-    ngx_http_paylink_conn_close(&ngx_http_paylink_events.conn);
+    ngx_http_paylink_events_close(NGX_HTTP_PAYLINK_PRIMARY);
+    ngx_http_paylink_events_close(NGX_HTTP_PAYLINK_REPLICA);
+}
+
+
+/* the primary is listened to while no replica is to be trusted */
+
+void
+ngx_http_paylink_events_open(ngx_http_paylink_site_e site)
+{
+    ngx_http_paylink_events.conn[site].closing = 0;
+    ngx_http_paylink_conn_open(&ngx_http_paylink_events.conn[site]);
+}
+
+
+void
+ngx_http_paylink_events_close(ngx_http_paylink_site_e site)
+{
+    ngx_http_paylink_conn_close(&ngx_http_paylink_events.conn[site]);
 }
 
 
@@ -101,19 +130,28 @@ ngx_http_paylink_events_ready(ngx_http_paylink_conn_t *conn)
 static void
 ngx_http_paylink_events_lost(ngx_http_paylink_conn_t *conn)
 {
-    ngx_http_paylink_cache_lost(1);
+    ngx_http_paylink_marker_lost(conn->site);
+
+    if (conn->site == NGX_HTTP_PAYLINK_REPLICA) {
+        ngx_http_paylink_replica_away();
+    }
+
+    ngx_http_paylink_cache_listener(conn->site, 0);
+    ngx_http_paylink_cache_lost(conn->site);
 }
 
 
 static void
 ngx_http_paylink_events_named(redisAsyncContext *ac, void *reply, void *data)
 {
-    redisReply  *id;
+    redisReply               *id;
+    ngx_http_paylink_conn_t  *conn;
 
+    conn = data;
     id = reply;
 
     if (id && id->type == REDIS_REPLY_INTEGER) {
-        ngx_http_paylink_cache_listener(id->integer);
+        ngx_http_paylink_cache_listener(conn->site, id->integer);
     }
 }
 
@@ -162,7 +200,8 @@ ngx_http_paylink_events_message(redisAsyncContext *ac, void *reply, void *data)
     }
 
     if (ngx_strncmp(channel, "paylink:marks:", 14) == 0) {
-        ngx_http_paylink_cache_marker_back((u_char *) news->str, news->len);
+        ngx_http_paylink_marker_back(conn->site, (u_char *) news->str,
+                                     news->len);
         return;
     }
 

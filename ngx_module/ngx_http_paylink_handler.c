@@ -30,6 +30,8 @@ static ngx_int_t ngx_http_paylink_attempt(ngx_http_request_t *r,
 static void ngx_http_paylink_cleanup(void *data);
 static ngx_int_t ngx_http_paylink_health(ngx_http_request_t *r);
 static ngx_int_t ngx_http_paylink_ready(ngx_http_request_t *r);
+static ngx_int_t ngx_http_paylink_probe(ngx_http_request_t *r,
+    const char *text);
 static ngx_int_t ngx_http_paylink_error(ngx_http_request_t *r);
 
 
@@ -405,14 +407,11 @@ ngx_http_paylink_cleanup(void *data)
 static ngx_int_t
 ngx_http_paylink_health(ngx_http_request_t *r)
 {
-    static ngx_str_t  type = ngx_string("text/plain; charset=utf-8");
-    static ngx_str_t  up = ngx_string("ok\nredis up\n");
-    static ngx_str_t  down = ngx_string("ok\nredis down\n");
-
     r->headers_out.status = NGX_HTTP_OK;
 
-    return ngx_http_paylink_send(r, NGX_HTTP_PAYLINK_HEADERS_PAGE, &type,
-                                 ngx_http_paylink_redis_up() ? &up : &down);
+    return ngx_http_paylink_probe(r,
+                          ngx_http_paylink_redis_up(NGX_HTTP_PAYLINK_PRIMARY)
+                          ? "ok\nredis up\n" : "ok\nredis down\n");
 }
 
 
@@ -424,15 +423,10 @@ ngx_http_paylink_health(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_paylink_ready(ngx_http_request_t *r)
 {
-    static ngx_str_t  type = ngx_string("text/plain; charset=utf-8");
-    static ngx_str_t  ready = ngx_string("ready\n");
-    static ngx_str_t  not_ready = ngx_string("not ready: redis down\n");
-
-    if (ngx_http_paylink_redis_up()) {
+    if (ngx_http_paylink_redis_up(NGX_HTTP_PAYLINK_PRIMARY)) {
         r->headers_out.status = NGX_HTTP_OK;
 
-        return ngx_http_paylink_send(r, NGX_HTTP_PAYLINK_HEADERS_PAGE, &type,
-                                     &ready);
+        return ngx_http_paylink_probe(r, "ready\n");
     }
 
     r->headers_out.status = NGX_HTTP_SERVICE_UNAVAILABLE;
@@ -441,8 +435,31 @@ ngx_http_paylink_ready(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    return ngx_http_paylink_probe(r, "not ready: redis down\n");
+}
+
+
+/* a replica that is away is no reason to go elsewhere, but to be told */
+
+static ngx_int_t
+ngx_http_paylink_probe(ngx_http_request_t *r, const char *text)
+{
+    ngx_str_t    body;
+    const char  *replica;
+
+    static ngx_str_t  type = ngx_string("text/plain; charset=utf-8");
+
+    replica = ngx_http_paylink_replica_line();
+
+    body.data = ngx_pnalloc(r->pool, ngx_strlen(text) + ngx_strlen(replica));
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body.len = ngx_sprintf(body.data, "%s%s", text, replica) - body.data;
+
     return ngx_http_paylink_send(r, NGX_HTTP_PAYLINK_HEADERS_PAGE, &type,
-                                 &not_ready);
+                                 &body);
 }
 
 

@@ -31,8 +31,17 @@ ngx_http_paylink_link_read(ngx_http_request_t *r)
 
     /* who has done something to the link, or misses it, wants the newest */
 
-    if (!ctx->refused && !ctx->wanted && !ctx->text_wanted && !ctx->opened) {
-        cached = ngx_http_paylink_cache_get(ctx->link.id, ctx->language);
+    if (ctx->refused || ctx->wanted || ctx->text_wanted || ctx->opened) {
+        ctx->primary = 1;
+    }
+
+    ctx->site = NGX_HTTP_PAYLINK_PRIMARY;
+
+    if (!ctx->primary) {
+        ctx->site = ngx_http_paylink_replica_site(ctx->link.id);
+
+        cached = ngx_http_paylink_cache_get(ctx->site, ctx->link.id,
+                                            ctx->language);
 
         ngx_http_paylink_count(cached ? NGX_HTTP_PAYLINK_CACHE_HIT
                                       : NGX_HTTP_PAYLINK_CACHE_MISS);
@@ -51,10 +60,10 @@ ngx_http_paylink_link_read(ngx_http_request_t *r)
                                             ctx->language < 0 ? NULL
                                   : &pmcf->languages[ctx->language].field);
 
-    if (ngx_http_paylink_redis_send(r, command, ngx_http_paylink_link_answer)
+    if (ngx_http_paylink_redis_read(r, command, ngx_http_paylink_link_answer)
         != NGX_OK)
     {
-        return ngx_http_paylink_link_failed(r);
+        return ngx_http_paylink_link_answer(r, NULL);
     }
 
     return NGX_HTTP_PAYLINK_WAIT;
@@ -68,8 +77,17 @@ ngx_http_paylink_link_answer(ngx_http_request_t *r, redisReply *reply)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
-    ngx_http_paylink_cache_put(ctx->link.id, ctx->language, ctx->cache_mark,
-                               reply);
+    if (ngx_http_paylink_replica_failed(ctx->site, reply)) {
+        ctx->primary = 1;
+        return ngx_http_paylink_link_read(r);
+    }
+
+    if (ctx->primary) {
+        ngx_http_paylink_replica_told(ctx->link.id);
+    }
+
+    ngx_http_paylink_cache_put(ctx->site, ctx->link.id, ctx->language,
+                               ctx->cache_mark, reply);
 
     return ngx_http_paylink_link_reply(r, reply);
 }

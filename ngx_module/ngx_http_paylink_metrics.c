@@ -27,6 +27,7 @@
 typedef struct {
     ngx_atomic_t                    waiting;
     ngx_atomic_t                    viewers;
+    ngx_atomic_t                    replica;
 } ngx_http_paylink_gauges_t;
 
 
@@ -107,6 +108,10 @@ static ngx_http_paylink_metric_t
     { "paylink_redis_timeouts_total", "",
       "Commands that Redis did not answer in time." },
     { "paylink_redis_connects_total", "", "Connections made to Redis." },
+
+    { "paylink_redis_reads_total", "{source=\"primary\"}",
+      "Records read from Redis, by who was asked." },
+    { "paylink_redis_reads_total", "{source=\"replica\"}", NULL },
 
     { "paylink_cache_total", "{result=\"hit\"}",
       "Links looked up in the cache of a worker." },
@@ -289,6 +294,13 @@ ngx_http_paylink_stream_name(ngx_http_paylink_stream_e stream)
 }
 
 
+void
+ngx_http_paylink_gauge_replica(ngx_uint_t up)
+{
+    ngx_http_paylink_metrics->gauges[ngx_process_slot].replica = up;
+}
+
+
 uint64_t
 ngx_http_paylink_monotonic_us(void)
 {
@@ -422,19 +434,28 @@ static u_char *
 ngx_http_paylink_metrics_gauges(u_char *p, u_char *last)
 {
     ngx_uint_t                  i;
-    ngx_atomic_uint_t           waiting, viewers;
+    ngx_atomic_uint_t           waiting, viewers, replica;
     ngx_http_paylink_gauges_t  *gauges;
 
     gauges = ngx_http_paylink_metrics->gauges;
 
-    for (waiting = 0, viewers = 0, i = 0; i < NGX_MAX_PROCESSES; i++) {
+    waiting = 0;
+    viewers = 0;
+    replica = 0;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
         waiting += gauges[i].waiting;
         viewers += gauges[i].viewers;
+        replica += gauges[i].replica;
     }
 
     p = ngx_http_paylink_metrics_head(p, last, "paylink_redis_waiting",
                      "gauge", "Commands that Redis has yet to answer.");
     p = ngx_slprintf(p, last, "paylink_redis_waiting %uA\n", waiting);
+
+    p = ngx_http_paylink_metrics_head(p, last, "paylink_redis_replica_up",
+                     "gauge", "Processes of nginx that read from the replica.");
+    p = ngx_slprintf(p, last, "paylink_redis_replica_up %uA\n", replica);
 
     p = ngx_http_paylink_metrics_head(p, last, "paylink_live_viewers",
                      "gauge", "Open pages that follow their link.");

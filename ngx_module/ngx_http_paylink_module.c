@@ -88,6 +88,13 @@ static ngx_command_t  ngx_http_paylink_commands[] = {
       0,
       NULL },
 
+    { ngx_string("paylink_redis_replica"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_paylink_server_replica,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("paylink_key_file"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_paylink_set_keys,
@@ -263,7 +270,7 @@ ngx_http_paylink_complete(ngx_conf_t *cf, ngx_http_paylink_loc_conf_t *plcf)
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_paylink_module);
 
-    if (pmcf->redis.name.len == 0) {
+    if (pmcf->redis[NGX_HTTP_PAYLINK_PRIMARY].name.len == 0) {
         missing = "paylink_redis";
 
     } else if (pmcf->key_file.len == 0) {
@@ -306,6 +313,7 @@ ngx_http_paylink_init(ngx_conf_t *cf)
     ngx_http_paylink_live_default(pmcf);
 
     if (ngx_http_paylink_metrics_init(cf) != NGX_OK
+        || ngx_http_paylink_replica_init(cf, pmcf) != NGX_OK
         || ngx_http_paylink_headers_init(cf, pmcf) != NGX_OK
         || ngx_http_paylink_languages_prepare(cf, pmcf) != NGX_OK)
     {
@@ -336,6 +344,7 @@ ngx_http_paylink_init_process(ngx_cycle_t *cycle)
 
     ngx_http_paylink_metrics_start();
     ngx_http_paylink_command_init();
+    ngx_http_paylink_replica_start(cycle, pmcf);
     ngx_http_paylink_cache_init(cycle, pmcf);
     ngx_http_paylink_redis_init(cycle, pmcf);
     ngx_http_paylink_watch_init(cycle);
@@ -360,6 +369,7 @@ ngx_http_paylink_exit_process(ngx_cycle_t *cycle)
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_paylink_module);
 
     if (pmcf && pmcf->used) {
+        ngx_http_paylink_replica_exit();
         ngx_http_paylink_redis_exit();
         ngx_http_paylink_events_exit();
         ngx_http_paylink_live_exit();

@@ -1,8 +1,8 @@
 
 /*
- * Commands to Redis: one pipelined connection, a deadline for each command
- * that somebody waits for, and Redis' clock.  Does not know what the commands
- * mean.
+ * Commands to Redis: one pipelined connection to the primary and one to its
+ * replica, a deadline for each command that somebody waits for, and the
+ * primary's clock.  Does not know what the commands mean.
  *
  * An op has two owners.  hiredis holds it until the reply has come or the
  * connection is lost; whoever waits holds it until the reply, its deadline or
@@ -19,17 +19,21 @@
 #define NGX_HTTP_PAYLINK_CLOCK_JUMP      100
 
 
+typedef struct ngx_http_paylink_redis_s  ngx_http_paylink_redis_t;
+
+
 struct ngx_http_paylink_op_s {
     ngx_queue_t                     queue;      /* while somebody waits */
     ngx_http_paylink_op_pt          handler;    /* NULL: nobody waits */
     void                           *data;
     ngx_msec_t                      deadline;
     uint64_t                        sent_us;
+    ngx_http_paylink_redis_t       *redis;
     ngx_http_paylink_op_t          *next;       /* in the free list */
 };
 
 
-typedef struct {
+struct ngx_http_paylink_redis_s {
     ngx_http_paylink_conn_t         conn;
     ngx_queue_t                     ops;        /* the oldest first */
     ngx_http_paylink_op_t          *free;
@@ -43,11 +47,12 @@ typedef struct {
     int64_t                         clock_wall;
     unsigned                        clock_set:1;
     unsigned                        clock_asked:1;
-} ngx_http_paylink_redis_t;
+};
 
 
 static ngx_http_paylink_op_t *ngx_http_paylink_op_alloc(
-    ngx_http_paylink_op_pt handler, void *data);
+    ngx_http_paylink_redis_t *redis, ngx_http_paylink_op_pt handler,
+    void *data);
 static void ngx_http_paylink_op_free(ngx_http_paylink_op_t *op);
 static void ngx_http_paylink_redis_reply(redisAsyncContext *ac, void *reply,
     void *data);
@@ -58,73 +63,99 @@ static void ngx_http_paylink_redis_told(redisAsyncContext *ac, void *reply,
 static void ngx_http_paylink_redis_timer(ngx_event_t *ev);
 static void ngx_http_paylink_redis_expire(ngx_http_paylink_op_t *op);
 static void ngx_http_paylink_redis_resume(void *data, redisReply *reply);
-static void ngx_http_paylink_redis_answered(redisReply *reply);
+static void ngx_http_paylink_redis_answered(ngx_http_paylink_redis_t *redis,
+    redisReply *reply);
+static void ngx_http_paylink_redis_waiting(void);
+static ngx_int_t ngx_http_paylink_redis_post(ngx_http_request_t *r,
+    ngx_http_paylink_site_e site, ngx_str_t *command,
+    ngx_http_paylink_reply_pt handler);
 static void ngx_http_paylink_clock_reply(redisAsyncContext *ac, void *reply,
     void *data);
 static int64_t ngx_http_paylink_clock_wall(void);
 
 
-static ngx_http_paylink_redis_t  ngx_http_paylink_redis;
+static ngx_http_paylink_redis_t
+    ngx_http_paylink_redis[NGX_HTTP_PAYLINK_SITES];
 
 
 void
 ngx_http_paylink_redis_init(ngx_cycle_t *cycle,
     ngx_http_paylink_main_conf_t *pmcf)
 {
+    ngx_uint_t                 site;
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    ngx_memzero(ngx_http_paylink_redis, sizeof(ngx_http_paylink_redis));
 
-    ngx_memzero(redis, sizeof(ngx_http_paylink_redis_t));
-    ngx_queue_init(&redis->ops);
+    for (site = 0; site < NGX_HTTP_PAYLINK_SITES; site++) {
 
-    redis->timer.handler = ngx_http_paylink_redis_timer;
-    redis->timer.data = redis;
-    redis->timer.log = cycle->log;
-    redis->timer.cancelable = 1;
+        redis = &ngx_http_paylink_redis[site];
 
-    redis->conn.server = &pmcf->redis;
-    redis->conn.log = cycle->log;
-    redis->conn.name = "commands";
-    redis->conn.init = ngx_http_paylink_reply_arena;
-    redis->conn.ready = ngx_http_paylink_redis_ready;
-    redis->conn.lost = ngx_http_paylink_redis_lost;
+        ngx_queue_init(&redis->ops);
 
-    ngx_http_paylink_conn_open(&redis->conn);
+        if (pmcf->redis[site].name.len == 0) {
+            continue;
+        }
+
+        redis->timer.handler = ngx_http_paylink_redis_timer;
+        redis->timer.data = redis;
+        redis->timer.log = cycle->log;
+        redis->timer.cancelable = 1;
+
+        redis->conn.site = site;
+        redis->conn.server = &pmcf->redis[site];
+        redis->conn.log = cycle->log;
+        redis->conn.name = "commands";
+        redis->conn.ready = ngx_http_paylink_redis_ready;
+        redis->conn.lost = ngx_http_paylink_redis_lost;
+
+        /* there is one pool for replies, and half a reply may lie in it */
+
+        if (site == NGX_HTTP_PAYLINK_PRIMARY) {
+            redis->conn.init = ngx_http_paylink_reply_arena;
+        }
+
+        ngx_http_paylink_conn_open(&redis->conn);
+    }
 }
 
 
 void
 ngx_http_paylink_redis_exit(void)
 {
+    ngx_uint_t                 site;
     ngx_http_paylink_op_t     *op;
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    for (site = 0; site < NGX_HTTP_PAYLINK_SITES; site++) {
 
-    ngx_http_paylink_conn_close(&redis->conn);
+        redis = &ngx_http_paylink_redis[site];
+
+        ngx_http_paylink_conn_close(&redis->conn);
+
+        if (redis->timer.timer_set) {
+            ngx_del_timer(&redis->timer);
+        }
+
+        while (redis->free) {
+            op = redis->free;
+            redis->free = op->next;
+            ngx_free(op);
+        }
+    }
+
     ngx_http_paylink_reply_release();
-
-    if (redis->timer.timer_set) {
-        ngx_del_timer(&redis->timer);
-    }
-
-    while (redis->free) {
-        op = redis->free;
-        redis->free = op->next;
-        ngx_free(op);
-    }
 }
 
 
 /* connected, and not behind with its answers */
 
 ngx_uint_t
-ngx_http_paylink_redis_up(void)
+ngx_http_paylink_redis_up(ngx_http_paylink_site_e site)
 {
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[site];
 
     return ngx_http_paylink_conn_ready(&redis->conn)
            && (redis->unanswered == 0
@@ -139,13 +170,13 @@ ngx_http_paylink_redis_up(void)
  */
 
 ngx_http_paylink_op_t *
-ngx_http_paylink_redis_ask(ngx_str_t *command, ngx_http_paylink_op_pt handler,
-    void *data)
+ngx_http_paylink_redis_ask(ngx_http_paylink_site_e site, ngx_str_t *command,
+    ngx_http_paylink_op_pt handler, void *data)
 {
     ngx_http_paylink_op_t     *op;
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[site];
 
     if (redis->conn.ac == NULL
         || redis->unanswered >= NGX_HTTP_PAYLINK_OPS_MAX)
@@ -153,7 +184,7 @@ ngx_http_paylink_redis_ask(ngx_str_t *command, ngx_http_paylink_op_pt handler,
         return NULL;
     }
 
-    op = ngx_http_paylink_op_alloc(handler, data);
+    op = ngx_http_paylink_op_alloc(redis, handler, data);
     if (op == NULL) {
         return NULL;
     }
@@ -171,7 +202,7 @@ ngx_http_paylink_redis_ask(ngx_str_t *command, ngx_http_paylink_op_pt handler,
         redis->progress = ngx_current_msec;
     }
 
-    ngx_http_paylink_gauge_waiting(redis->unanswered);
+    ngx_http_paylink_redis_waiting();
 
     ngx_queue_insert_tail(&redis->ops, &op->queue);
 
@@ -204,13 +235,39 @@ ngx_int_t
 ngx_http_paylink_redis_send(ngx_http_request_t *r, ngx_str_t *command,
     ngx_http_paylink_reply_pt handler)
 {
+    return ngx_http_paylink_redis_post(r, NGX_HTTP_PAYLINK_PRIMARY, command,
+                                       handler);
+}
+
+
+/* the same for what changes nothing, of ctx->site */
+
+ngx_int_t
+ngx_http_paylink_redis_read(ngx_http_request_t *r, ngx_str_t *command,
+    ngx_http_paylink_reply_pt handler)
+{
+    ngx_http_paylink_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+
+    ngx_http_paylink_count(NGX_HTTP_PAYLINK_READ + ctx->site);
+
+    return ngx_http_paylink_redis_post(r, ctx->site, command, handler);
+}
+
+
+static ngx_int_t
+ngx_http_paylink_redis_post(ngx_http_request_t *r,
+    ngx_http_paylink_site_e site, ngx_str_t *command,
+    ngx_http_paylink_reply_pt handler)
+{
     ngx_http_paylink_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
     ctx->reply = handler;
     ctx->asked_us = ngx_http_paylink_monotonic_us();
-    ctx->op = ngx_http_paylink_redis_ask(command,
+    ctx->op = ngx_http_paylink_redis_ask(site, command,
                                          ngx_http_paylink_redis_resume, ctx);
 
     return ctx->op ? NGX_OK : NGX_DECLINED;
@@ -248,30 +305,23 @@ ngx_http_paylink_redis_detach(ngx_http_paylink_ctx_t *ctx)
 void
 ngx_http_paylink_redis_tell(ngx_str_t *command)
 {
-    ngx_http_paylink_redis_t  *redis;
-
-    redis = &ngx_http_paylink_redis;
-
-    if (redis->conn.ac) {
-        (void) redisAsyncFormattedCommand(redis->conn.ac,
-                                          ngx_http_paylink_redis_told, NULL,
-                                          (char *) command->data,
-                                          command->len);
-    }
+    ngx_http_paylink_redis_order(NGX_HTTP_PAYLINK_PRIMARY, command,
+                                 ngx_http_paylink_redis_told, NULL);
 }
 
 
 /* a command about the connection itself */
 
 void
-ngx_http_paylink_redis_order(ngx_str_t *command, redisCallbackFn *handler)
+ngx_http_paylink_redis_order(ngx_http_paylink_site_e site, ngx_str_t *command,
+    redisCallbackFn *handler, void *data)
 {
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[site];
 
     if (redis->conn.ac) {
-        (void) redisAsyncFormattedCommand(redis->conn.ac, handler, NULL,
+        (void) redisAsyncFormattedCommand(redis->conn.ac, handler, data,
                                           (char *) command->data,
                                           command->len);
     }
@@ -281,24 +331,26 @@ ngx_http_paylink_redis_order(ngx_str_t *command, redisCallbackFn *handler)
 static void
 ngx_http_paylink_redis_ready(ngx_http_paylink_conn_t *conn)
 {
-    ngx_http_paylink_cache_connected();
+    ngx_http_paylink_cache_connected(conn->site);
 }
 
 
 static void
 ngx_http_paylink_redis_lost(ngx_http_paylink_conn_t *conn)
 {
-    ngx_http_paylink_cache_lost(0);
+    if (conn->site == NGX_HTTP_PAYLINK_REPLICA) {
+        ngx_http_paylink_replica_away();
+    }
+
+    ngx_http_paylink_cache_lost(conn->site);
 }
 
 
 static ngx_http_paylink_op_t *
-ngx_http_paylink_op_alloc(ngx_http_paylink_op_pt handler, void *data)
+ngx_http_paylink_op_alloc(ngx_http_paylink_redis_t *redis,
+    ngx_http_paylink_op_pt handler, void *data)
 {
-    ngx_http_paylink_op_t     *op;
-    ngx_http_paylink_redis_t  *redis;
-
-    redis = &ngx_http_paylink_redis;
+    ngx_http_paylink_op_t  *op;
 
     op = redis->free;
 
@@ -312,6 +364,7 @@ ngx_http_paylink_op_alloc(ngx_http_paylink_op_pt handler, void *data)
         }
     }
 
+    op->redis = redis;
     op->handler = handler;
     op->data = data;
     op->sent_us = ngx_http_paylink_monotonic_us();
@@ -324,8 +377,8 @@ ngx_http_paylink_op_alloc(ngx_http_paylink_op_pt handler, void *data)
 static void
 ngx_http_paylink_op_free(ngx_http_paylink_op_t *op)
 {
-    op->next = ngx_http_paylink_redis.free;
-    ngx_http_paylink_redis.free = op;
+    op->next = op->redis->free;
+    op->redis->free = op;
 }
 
 
@@ -338,19 +391,19 @@ ngx_http_paylink_redis_reply(redisAsyncContext *ac, void *reply, void *data)
     ngx_http_paylink_redis_t  *redis;
 
     op = data;
-    redis = &ngx_http_paylink_redis;
+    redis = op->redis;
 
     redis->unanswered--;
     redis->progress = ngx_current_msec;
 
-    ngx_http_paylink_gauge_waiting(redis->unanswered);
+    ngx_http_paylink_redis_waiting();
 
     if (reply) {
         ngx_http_paylink_count_latency(ngx_http_paylink_monotonic_us()
                                        - op->sent_us);
     }
 
-    ngx_http_paylink_redis_answered(reply);
+    ngx_http_paylink_redis_answered(redis, reply);
 
     handler = op->handler;
     waiting = op->data;
@@ -374,19 +427,18 @@ ngx_http_paylink_redis_reply(redisAsyncContext *ac, void *reply, void *data)
 static void
 ngx_http_paylink_redis_told(redisAsyncContext *ac, void *reply, void *data)
 {
-    ngx_http_paylink_redis_answered(reply);
+    ngx_http_paylink_redis_answered(
+                            &ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY],
+                            reply);
 }
 
 
 /* what is wrong with Redis itself: at most one line a second */
 
 static void
-ngx_http_paylink_redis_answered(redisReply *reply)
+ngx_http_paylink_redis_answered(ngx_http_paylink_redis_t *redis,
+    redisReply *reply)
 {
-    ngx_http_paylink_redis_t  *redis;
-
-    redis = &ngx_http_paylink_redis;
-
     if (reply == NULL || reply->type != REDIS_REPLY_ERROR) {
         return;
     }
@@ -402,6 +454,15 @@ ngx_http_paylink_redis_answered(redisReply *reply)
     ngx_log_error(NGX_LOG_ERR, redis->conn.log, 0,
                   "paylink: redis %V answered: %s",
                   &redis->conn.server->name, reply->str);
+}
+
+
+static void
+ngx_http_paylink_redis_waiting(void)
+{
+    ngx_http_paylink_gauge_waiting(
+              ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY].unanswered
+              + ngx_http_paylink_redis[NGX_HTTP_PAYLINK_REPLICA].unanswered);
 }
 
 
@@ -455,20 +516,27 @@ ngx_http_paylink_redis_timer(ngx_event_t *ev)
 static void
 ngx_http_paylink_redis_expire(ngx_http_paylink_op_t *op)
 {
-    void                    *waiting;
-    ngx_http_paylink_op_pt   handler;
+    void                      *waiting;
+    ngx_http_paylink_op_pt     handler;
+    ngx_http_paylink_redis_t  *redis;
 
+    redis = op->redis;
     handler = op->handler;
     waiting = op->data;
 
     ngx_http_paylink_redis_forget(op);
     ngx_http_paylink_count(NGX_HTTP_PAYLINK_REDIS_TIMEOUT);
 
-    if (ngx_http_paylink_redis.reported != ngx_time()) {
-        ngx_http_paylink_redis.reported = ngx_time();
+    if (redis->reported != ngx_time()) {
+        redis->reported = ngx_time();
 
-        ngx_log_error(NGX_LOG_WARN, ngx_http_paylink_redis.conn.log, 0,
-                      "paylink: redis did not answer in time");
+        ngx_log_error(NGX_LOG_WARN, redis->conn.log, 0,
+                      "paylink: redis %V did not answer in time",
+                      &redis->conn.server->name);
+    }
+
+    if (redis->conn.site == NGX_HTTP_PAYLINK_REPLICA) {
+        ngx_http_paylink_replica_away();
     }
 
     handler(waiting, NULL);
@@ -485,10 +553,9 @@ ngx_int_t
 ngx_http_paylink_clock_check(void)
 {
     int64_t                    elapsed, wall;
-    ngx_str_t                 *command;
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY];
 
     if (redis->clock_set) {
         elapsed = ngx_current_msec - redis->clock_at;
@@ -502,8 +569,22 @@ ngx_http_paylink_clock_check(void)
         }
     }
 
+    ngx_http_paylink_clock_ask();
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_paylink_clock_ask(void)
+{
+    ngx_str_t                 *command;
+    ngx_http_paylink_redis_t  *redis;
+
+    redis = &ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY];
+
     if (redis->conn.ac == NULL || redis->clock_asked) {
-        return NGX_AGAIN;
+        return;
     }
 
     command = ngx_http_paylink_command_time();
@@ -515,8 +596,6 @@ ngx_http_paylink_clock_check(void)
     {
         redis->clock_asked = 1;
     }
-
-    return NGX_AGAIN;
 }
 
 
@@ -525,7 +604,7 @@ ngx_http_paylink_clock_ms(void)
 {
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY];
 
     if (!redis->clock_set) {
         return ngx_http_paylink_clock_wall();
@@ -542,12 +621,12 @@ ngx_http_paylink_clock_reply(redisAsyncContext *ac, void *reply, void *data)
     redisReply                *time;
     ngx_http_paylink_redis_t  *redis;
 
-    redis = &ngx_http_paylink_redis;
+    redis = &ngx_http_paylink_redis[NGX_HTTP_PAYLINK_PRIMARY];
     redis->clock_asked = 0;
 
     time = reply;
 
-    ngx_http_paylink_redis_answered(time);
+    ngx_http_paylink_redis_answered(redis, time);
 
     if (time == NULL || time->type != REDIS_REPLY_ARRAY || time->elements != 2
         || time->element[0]->type != REDIS_REPLY_STRING

@@ -91,7 +91,9 @@ ngx_http_paylink_result_read(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
-    if (ngx_http_paylink_redis_send(r, ngx_http_paylink_command_attempt(ctx),
+    /* of the primary, whoever tells of news: ctx->site is zero */
+
+    if (ngx_http_paylink_redis_read(r, ngx_http_paylink_command_attempt(ctx),
                                     ngx_http_paylink_result_reply)
         != NGX_OK)
     {
@@ -165,6 +167,7 @@ ngx_http_paylink_result_reply(ngx_http_request_t *r, redisReply *reply)
         return ngx_http_paylink_busy(r);
     }
 
+    ngx_http_paylink_replica_told(ctx->link.id);
     ngx_http_paylink_language_attempt(r, values, &judged);
 
     return ngx_http_paylink_result_page(r, values, state);

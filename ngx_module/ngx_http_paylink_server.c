@@ -35,7 +35,7 @@ ngx_http_paylink_server_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t                  i;
     ngx_http_paylink_server_t  *server;
 
-    server = &pmcf->redis;
+    server = &pmcf->redis[NGX_HTTP_PAYLINK_PRIMARY];
 
     if (server->name.len) {
         return "is duplicate";
@@ -88,6 +88,28 @@ ngx_http_paylink_server_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_conf_init_msec_value(server->connect_timeout, 1000);
 
     return NGX_CONF_OK;
+}
+
+
+/* "paylink_redis_replica unix:PATH | HOST:PORT" */
+
+char *
+ngx_http_paylink_server_replica(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_paylink_main_conf_t *pmcf = conf;
+
+    ngx_str_t                  *value;
+    ngx_http_paylink_server_t  *server;
+
+    server = &pmcf->redis[NGX_HTTP_PAYLINK_REPLICA];
+
+    if (server->name.len) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    return ngx_http_paylink_server_address(cf, &value[1], server);
 }
 
 

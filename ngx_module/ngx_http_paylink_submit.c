@@ -211,6 +211,8 @@ ngx_http_paylink_open_reply(ngx_http_request_t *r, redisReply *reply)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
 
+    ngx_http_paylink_replica_told(ctx->link.id);
+
     if (!ngx_http_paylink_answered(reply)) {
         return (ngx_http_paylink_wait_more(ctx) == NGX_OK)
                ? NGX_HTTP_PAYLINK_WAIT : ngx_http_paylink_busy(r);
@@ -525,6 +527,8 @@ ngx_http_paylink_pay_reply(ngx_http_request_t *r, redisReply *reply)
     ngx_http_paylink_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_paylink_module);
+
+    ngx_http_paylink_replica_told(ctx->link.id);
 
     if (!ngx_http_paylink_answered(reply)) {
         /* it may have been accepted: the page leads to its result */

@@ -204,7 +204,12 @@ ngx_http_paylink_watch_read(ngx_http_paylink_watch_t *watch)
 
     (void) ngx_http_paylink_clock_check();
 
-    watch->op = ngx_http_paylink_redis_ask(
+    watch->site = watch->primary ? NGX_HTTP_PAYLINK_PRIMARY
+                                 : ngx_http_paylink_replica_site(watch->id);
+
+    ngx_http_paylink_count(NGX_HTTP_PAYLINK_READ + watch->site);
+
+    watch->op = ngx_http_paylink_redis_ask(watch->site,
                     ngx_http_paylink_command_link(watch->id, watch->hex, NULL),
                     ngx_http_paylink_watch_reply, watch);
 
@@ -238,6 +243,13 @@ ngx_http_paylink_watch_reply(void *data, redisReply *reply)
 
     watch = data;
     watch->op = NULL;
+    watch->primary = 0;
+
+    if (ngx_http_paylink_replica_failed(watch->site, reply)) {
+        watch->primary = 1;
+        ngx_http_paylink_watch_read(watch);
+        return;
+    }
 
     ngx_memzero(values, sizeof(values));
 

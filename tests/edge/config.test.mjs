@@ -33,6 +33,9 @@ for (const [title, directive, line, says] of [
   ['an address that is no unix socket', 'paylink_redis', 'paylink_redis tcp:nowhere;', /redis address "tcp:nowhere"/],
   ['an unknown parameter', 'paylink_redis', 'paylink_redis unix:/tmp/x colour=red;', /colour/],
   ['a time-out that is none', 'paylink_redis', 'paylink_redis unix:/tmp/x timeout=soon;', /soon/],
+  ['a replica that is nowhere', 'paylink_redis', 'paylink_redis unix:/tmp/x; paylink_redis_replica tcp:nowhere;', /redis address "tcp:nowhere"/],
+  ['a replica with a user of its own', 'paylink_redis', 'paylink_redis unix:/tmp/x; paylink_redis_replica unix:/tmp/y user=edge;', /invalid number of arguments in "paylink_redis_replica"/],
+  ['a replica that is said twice', 'paylink_redis', 'paylink_redis unix:/tmp/x; paylink_redis_replica unix:/tmp/y; paylink_redis_replica unix:/tmp/z;', /"paylink_redis_replica" directive is duplicate/],
   ['a key file that does not exist', 'paylink_key_file', 'paylink_key_file /nonexistent/keys;', /\/nonexistent\/keys/],
   ['pages that do not exist', 'paylink_pages', 'paylink_pages /nonexistent/pages;', /\/nonexistent\/pages/],
   ['a gateway that is no address', 'paylink_gateway', 'paylink_gateway gateway;', /gateway/],
@@ -52,6 +55,11 @@ for (const [title, directive, line, says] of [
 test('a duplicate directive and a wrong value of paylink_open are refused', async () => {
   assert.match(await check((text) => text.replace(/^(\s*paylink_key_file\s[^;]*;)/m, '$1\n$1')), /duplicate/);
   assert.match(await check((text) => text.replace(/paylink on;/, 'paylink on;\npaylink_open sometimes;')), /sometimes/);
+});
+
+test('a replica that is the primary itself, and one without a primary, are refused', async () => {
+  assert.match(await check(replaceDirective('paylink_redis', 'paylink_redis unix:/tmp/x; paylink_redis_replica unix:/tmp/x;')), /is the address of "paylink_redis" itself: "unix:\/tmp\/x"/);
+  assert.match(await check(replaceDirective('paylink_redis', 'paylink_redis_replica unix:/tmp/x;')), /needs "paylink_redis"/);
 });
 
 test('a location that is on without its directives says what is missing', async () => {

@@ -2,6 +2,7 @@
 export { CliError, ROOT, Stack, run, startStack } from './stack.mjs';
 export { Payer, resultState } from './payer.mjs';
 export { Redis, RedisError } from './redis.mjs';
+export { Replica } from './replica.mjs';
 export { Viewer } from './events.mjs';
 export { Mailbox } from './mailbox.mjs';
 export { Sandbox } from './sandbox.mjs';

@@ -11,6 +11,7 @@
 
 #include "../base/clock.h"
 #include "../base/mem.h"
+#include "../core/language.h"
 
 /* Fonts differ in height: all of them stand on the same lines, in parts of their size. */
 #define LINE        1.36
@@ -57,7 +58,7 @@ static void start(struct canvas *canvas, const struct canvas_options *options)
     PangoContext *context;
 
     canvas->width = options->width;
-    canvas->rtl = strncmp(options->language, "ar", 2) == 0;
+    canvas->rtl = language_right_to_left(options->language, strlen(options->language));
     canvas->line = canvas->rtl ? LINE_ARABIC : LINE;
     canvas->cr = cairo_create(canvas->surface);
     cairo_font_options_set_hint_style(exact, CAIRO_HINT_STYLE_NONE);
