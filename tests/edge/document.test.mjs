@@ -273,3 +273,17 @@ test('a picture of a link that Redis has lost, and none without a worker', async
   await stack.startService('worker');
   assert.equal((await get(at(button, '?theme=dark&size=s&scale=3'))).status, 200);
 });
+
+test('many different pictures at once: all of them come, and a payment is not kept waiting', async () => {
+  const button = await buttonOf(await stack.scene());
+  const paying = stack.payer((await stack.scene()).link);
+  const languages = fs.readdirSync(path.join(ROOT, 'config/pages/messages')).map((file) => file.replace('.txt', ''));
+  const queries = ['s', 'm', 'l'].flatMap((size) => ['light', 'dark'].flatMap((theme) => languages.map((lang) => `?size=${size}&theme=${theme}&lang=${lang}&scale=3`)));
+  const [pictures, result] = await Promise.all([Promise.all(queries.map((query) => get(at(button, query)))), paying.settle()]);
+  assert.equal(result.state, 'captured');
+  for (const { status, body } of pictures) {
+    assert.equal(status, 200);
+    assert.ok(decode(body).width > 0);
+  }
+  assert.ok(new Set(pictures.map(({ body }) => body.toString('latin1'))).size > queries.length / 2, 'they differ, unless two languages say the same');
+});

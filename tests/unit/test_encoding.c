@@ -225,6 +225,18 @@ static void utf8_refuses_what_rfc_3629_refuses(void **state)
     }
 }
 
+/* FIPS 180-2, B.1 */
+static void content_has_a_name(void **state)
+{
+    uint8_t name[16];
+    char hex[33] = "";
+
+    (void)state;
+    content_name("abc", 3, name);
+    hex_format(name, sizeof(name), hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +252,7 @@ int main(void)
         cmocka_unit_test(uuid7_sets_version_and_variant_over_any_random_bits),
         cmocka_unit_test(utf8_accepts_every_length),
         cmocka_unit_test(utf8_refuses_what_rfc_3629_refuses),
+        cmocka_unit_test(content_has_a_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

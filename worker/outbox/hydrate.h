@@ -1,6 +1,6 @@
 /*
- * Links and results that the edge asks for because Redis does not have them (any more): the `want`
- * streams, answered from PostgreSQL.
+ * Links, results and documents that the edge asks for because Redis does not have them (any more):
+ * the `want` streams, answered from PostgreSQL.
  */
 #ifndef PAYLINK_OUTBOX_HYDRATE_H
 #define PAYLINK_OUTBOX_HYDRATE_H
