@@ -108,7 +108,7 @@ build/test/unit/%: tests/unit/%.c $$($$*_SRC) $(CORE_SRC) $(BASE_SRC)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=build/test/fuzz/%)
 fuzz_sandbox_SRC := $(filter-out %/sandbox.c %/server.c %/exchange.c %/webhooks.c, \
-	$(wildcard worker/sandbox/*.c)) worker/io/json.c worker/io/locale.c
+	$(wildcard worker/sandbox/*.c)) worker/io/json.c worker/io/languages.c worker/io/locale.c worker/io/translated.c
 fuzz_sandbox_LIBS := $(shell pkg-config --libs jansson icu-uc icu-i18n 2>/dev/null)
 fuzz_png_SRC := worker/document/png.c
 fuzz_stripe_reply_SRC := worker/gateway/stripe_reply.c worker/gateway/stripe_amount.c \

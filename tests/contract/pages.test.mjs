@@ -84,6 +84,39 @@ it('the hosted page says what is wrong and repeats neither a foreign number nor 
   }
 });
 
+const LANGUAGES = fs.readdirSync(path.join(ROOT, 'config/pages/sandbox/messages')).map((file) => file.replace('.txt', ''));
+const words = (lang) => Object.fromEntries([...fs.readFileSync(path.join(ROOT, `config/pages/sandbox/messages/${lang}.txt`), 'utf8')
+  .matchAll(/^(\w+) = (.*)$/gm)].map(([, key, text]) => [key, text]));
+
+it('every page speaks the language that it is asked for', async () => {
+  const { next_action: action } = await sandbox.stripe().paymentIntents.create({
+    amount: 123456, currency: 'eur', payment_method: 'pm_card_threeDSecure2Required', confirm: true, return_url: `${RETURN}/a/1`,
+  });
+  const bank = new URL(action.redirect_to_url.url).pathname;
+  assert.equal(LANGUAGES.length, 10);
+  for (const lang of LANGUAGES) {
+    const said = words(lang);
+    const account = 'pk_test_1';
+    for (const [route, fields, key] of [
+      [`/fields?${query({ account, lang, origin: EDGE })}`, null, 'card_number'],
+      [`/hosted?${query({ account, lang, return_url: RETURN })}`, null, 'hosted_use'],
+      ['/hosted', { ...CARD, lang, number: '4242424242424241' }, 'number_wrong'],
+      [`/fields?${query({ account, lang, origin: 'https://evil.example' })}`, null, 'message_origin'],
+      [`${bank}?lang=${lang}`, null, 'bank_confirm'],
+    ]) {
+      const { text } = await page(route, fields);
+      assert.ok(text.includes(said[key]), `${route}: ${key}`);
+      assert.match(text, new RegExp(`<html lang="${lang}"${lang === 'ar' ? ' dir="rtl"' : ''}>`));
+    }
+  }
+  for (const [tag, spoken] of [['de-CH', 'de'], ['xx', 'en'], ['', 'en'], ['"><script>', 'en']]) {
+    const { text } = await page(`/hosted?${query({ account: 'pk_test_1', lang: tag, return_url: RETURN })}`);
+    assert.match(text, new RegExp(`<html lang="${spoken}"`), tag);
+  }
+  const browser = await fetch(`${sandbox.url}/authenticate/pi_none`, { headers: { 'accept-language': 'fr-CA, de;q=0.5' } });
+  assert.match(await browser.text(), /<html lang="fr"/);
+});
+
 it('nobody is sent anywhere but to the edge', async () => {
   for (const url of ['https://evil.example/', `${EDGE}@evil.example/`, `${EDGE}.evil.example/`, '//evil.example', 'javascript:alert(1)',
     `${EDGE}/p/x\r\nset-cookie: a=b`, `${EDGE}/"><script>`, '', `${EDGE}/${'x'.repeat(3000)}`]) {

@@ -76,7 +76,7 @@ async function scriptedCopy(payer, response) {
 // `undo` ends what keeps the page as it is.
 export function page(name, about, show) {
   inLanguage(name, about, show);
-  if (!about.context?.locale && about.arabic !== false) {
+  if (!about.context?.locale) {
     inLanguage(`${name}.ar`, { ...about, heading: /[\u0600-\u06ff]/, dir: 'rtl', views: JUDGED, context: { ...about.context, locale: 'ar' } }, show);
   }
 }

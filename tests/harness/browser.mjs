@@ -186,7 +186,7 @@ export class Visitor {
     await this.page.locator('#exp_month').fill('12');
     await this.page.locator('#exp_year').fill('2040');
     await this.page.locator('#cvc').fill('123');
-    await this.page.getByRole('button', { name: 'Use this card' }).click();
+    await this.page.locator('form button[type=submit]').click();
     await this.page.waitForURL('**/p/*payment_method=pm_*');
   }
 

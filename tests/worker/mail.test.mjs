@@ -291,6 +291,6 @@ test('flaws of templates and words are told with file and line when the worker s
   };
   await flawed('renew.txt', (text) => text.replace('{{url}}', '{{uri}}'), /renew\.txt:8: .*uri/);
   await flawed('receipt.html', (text) => `${text}{{#if url}}`, /receipt\.html:\d+: .*not closed/);
-  await flawed('messages/en.txt', (text) => `${text}\nmail_other = x\n`, /en\.txt:\d+: no letter says "mail_other"/);
+  await flawed('messages/en.txt', (text) => `${text}\nmail_other = x\n`, /en\.txt:\d+: no template says "mail_other"/);
   await flawed('messages/de.txt', () => 'mail_renew_hello = Guten Tag {customer},\n', /de\.txt.*missing/);
 });

@@ -7,6 +7,7 @@
 
 #include "../base/result.h"
 #include "../core/template.h"
+#include "../io/translated.h"
 
 enum letter {
     LETTER_RENEW,  /* renew.txt, renew.html: a new link */
@@ -29,23 +30,17 @@ enum letter_value {
     LETTER_VALUES
 };
 
-struct letters;
-
 struct letter_text {
     char *subject, *text, *html;
 };
 
 /* Reads and compiles all of `dir`. RESULT_FATAL with a sentence that names the file. The caller
- * frees with letters_free(). */
-enum result letters_load(const char *dir, struct letters **out, struct error *err) MUST_CHECK;
-void letters_free(struct letters *letters);
+ * frees with translated_free(). */
+enum result letters_load(const char *dir, struct translated **out, struct error *err) MUST_CHECK;
 
-/* The language in which somebody with this locale (may be NULL) gets letters. */
-const char *letters_language(const struct letters *letters, const char *locale);
-
-/* In a language of letters_language(). LETTER_LANG and LETTER_DIR are filled in here. The caller
- * frees with letter_text_free(). */
-void letter_write(const struct letters *letters, const char *language, enum letter letter,
+/* In a language of `letters`. LETTER_LANG and LETTER_DIR are filled in here. The caller frees with
+ * letter_text_free(). */
+void letter_write(const struct translated *letters, size_t language, enum letter letter,
                   struct template_value values[LETTER_VALUES], struct letter_text *out);
 void letter_text_free(struct letter_text *text);
 

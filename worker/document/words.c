@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../io/languages.h"
 #include "../io/locale.h"
-#include "languages.h"
 
 static const char *const keys[WORDS] = {"worker_title"};
 

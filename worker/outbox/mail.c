@@ -104,7 +104,7 @@ static void content_fill(const struct mail *m, const json_t *facts, const char *
     c->url = url_of(m, facts);
 }
 
-static void letter_fill(const struct mail *m, const json_t *facts, const char *language,
+static void letter_fill(const struct mail *m, const json_t *facts, size_t language,
                         struct letter_text *out)
 {
     bool renew = strcmp(json_get_text(facts, "kind"), "renew") == 0;
@@ -113,7 +113,7 @@ static void letter_fill(const struct mail *m, const json_t *facts, const char *l
     int64_t lifetime_ms = 0;
     struct content c;
 
-    content_fill(m, facts, language, &c);
+    content_fill(m, facts, translated_tag(m->options.letters, language), &c);
     (void)json_get_int(facts, "lifetime_ms", &lifetime_ms);
     values[LETTER_TITLE] = value_of(c.title);
     values[LETTER_CUSTOMER] = value_of(json_get_text(facts, "customer"));
@@ -132,7 +132,7 @@ static void letter_fill(const struct mail *m, const json_t *facts, const char *l
 static enum result mail_write(const struct mail *m, const json_t *facts, char **out, size_t *len,
                               struct error *err)
 {
-    const char *language = letters_language(m->options.letters, json_get_text(facts, "lang"));
+    size_t language = translated_find(m->options.letters, json_get_text(facts, "lang"));
     struct letter_text text;
     struct mime_mail mail;
     enum result result;
@@ -146,7 +146,7 @@ static enum result mail_write(const struct mail *m, const json_t *facts, char **
         .reply_to = json_get_text(facts, "reply_to"),
         .subject = text.subject,
         .id = json_get_text(facts, "mail"),
-        .lang = language,
+        .lang = translated_tag(m->options.letters, language),
         .text = text.text,
         .html = text.html,
         .wall_ms = clock_wall_ms(),

@@ -19,7 +19,7 @@ struct mail_options {
     const char *password;            /* of the mail server, or NULL */
     const struct token_keys *keys;
     const struct words *words;
-    const struct letters *letters;
+    const struct translated *letters;
     struct pg *pg;
 };
 

@@ -27,6 +27,7 @@ struct call {
     bool form_json; /* the body is JSON: `body`, and no form */
     const char *body;
     size_t body_len;
+    const char *accept_language; /* the header, or NULL */
     char request[REQUEST_ID_SIZE];
     struct saved_reply *save;    /* with an Idempotency-Key: where the outcome goes, owned */
     const struct decline *fault; /* a fault switch: decline, whatever the card */

@@ -132,6 +132,7 @@ void exchange_begin(struct exchange *ex, struct route_table *table,
     struct call *call = &ex->call;
     const char *key;
 
+    call->accept_language = header(ex, MHD_HTTP_HEADER_ACCEPT_LANGUAGE);
     if (!query_parse(ex) || !body_parse(ex) || !same_site(ex) || !route_is_api(call)) {
         return;
     }

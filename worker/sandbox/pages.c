@@ -8,8 +8,8 @@
 
 #include "../base/mem.h"
 #include "../core/money.h"
-#include "../core/template.h"
 #include "../io/locale.h"
+#include "../io/translated.h"
 #include "intents.h"
 #include "methods.h"
 #include "page_files.h"
@@ -18,7 +18,14 @@
 #define ACCOUNT_CHARS_MAX    128
 #define RETURN_URL_BYTES_MAX 2048
 
+enum page { PAGE_FIELDS, PAGE_HOSTED, PAGE_AUTHENTICATE, PAGE_MESSAGE, PAGE_COUNT };
+
+static const char *const page_names[PAGE_COUNT] = {"fields.html", "hosted.html",
+                                                   "authenticate.html", "message.html"};
+
 enum value {
+    LANG,
+    DIR,
     CSS_URL,
     JS_URL,
     ACCOUNT,
@@ -31,7 +38,6 @@ enum value {
     EXP_MONTH,
     EXP_YEAR,
     AMOUNT_TEXT,
-    MERCHANT,
     DESCRIPTION,
     BRAND,
     LAST4,
@@ -39,14 +45,14 @@ enum value {
 };
 
 static const char *const value_names[VALUE_COUNT] = {
-    "css_url",  "js_url",      "account", "origin",    "return_url", "action",
-    "error",    "field",       "number",  "exp_month", "exp_year",   "amount_text",
-    "merchant", "description", "brand",   "last4",
+    "lang",       "dir",         "css_url",     "js_url", "account", "origin",
+    "return_url", "action",      "error",       "field",  "number",  "exp_month",
+    "exp_year",   "amount_text", "description", "brand",  "last4",
 };
 
 struct pages {
     char *edge; /* the only origin that may frame the fields or be returned to */
-    struct template *fields, *hosted, *authenticate, *message;
+    struct translated *templates;
     struct page_file css, js;
 };
 
@@ -56,12 +62,27 @@ static void value_set(struct template_value *values, enum value which, const cha
     values[which].len = text != NULL ? strlen(text) : 0;
 }
 
-static void page_reply(const struct pages *pages, struct call *call, const struct template *page,
-                       int status, struct template_value *values)
+/* What the page that leads here speaks, or what the browser asks for. */
+static size_t language_of(const struct pages *pages, const struct call *call)
 {
-    char *text;
-    size_t len;
+    const char *tag = params_get(&call->query, "lang");
 
+    if (tag == NULL) {
+        tag = params_get(&call->form, "lang");
+    }
+    return tag != NULL ? translated_find(pages->templates, tag)
+                       : translated_choose(pages->templates, call->accept_language);
+}
+
+static void page_reply(const struct pages *pages, struct call *call, enum page which, int status,
+                       struct template_value *values)
+{
+    size_t language = language_of(pages, call), len;
+    const struct template *page = translated_page(pages->templates, language, which);
+    char *text;
+
+    value_set(values, LANG, translated_tag(pages->templates, language));
+    value_set(values, DIR, translated_direction(pages->templates, language));
     value_set(values, CSS_URL, pages->css.path);
     value_set(values, JS_URL, pages->js.path);
     len = template_size(page, values);
@@ -83,7 +104,7 @@ static void message_reply(const struct pages *pages, struct call *call, int stat
 
     value_set(values, ERROR, error);
     value_set(values, RETURN_URL, return_url);
-    page_reply(pages, call, pages->message, status, values);
+    page_reply(pages, call, PAGE_MESSAGE, status, values);
 }
 
 static bool account_valid(const char *account)
@@ -166,11 +187,11 @@ static void fields_page(struct pages *pages, struct call *call)
     const char *origin = params_get(&call->query, "origin");
 
     if (!account_valid(account)) {
-        message_reply(pages, call, 400, "The payment page named no account of this gateway.", NULL);
+        message_reply(pages, call, 400, "account", NULL);
         return;
     }
     if (origin == NULL || strcmp(origin, pages->edge) != 0) {
-        message_reply(pages, call, 403, "This page may not be shown there.", NULL);
+        message_reply(pages, call, 403, "origin", NULL);
         return;
     }
     value_set(values, ACCOUNT, account);
@@ -179,7 +200,7 @@ static void fields_page(struct pages *pages, struct call *call)
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src "
         "'self'; base-uri 'none'; form-action 'none'; frame-ancestors %s",
         pages->edge);
-    page_reply(pages, call, pages->fields, 200, values);
+    page_reply(pages, call, PAGE_FIELDS, 200, values);
 }
 
 static void hosted_show(struct pages *pages, struct call *call, const struct params *params,
@@ -192,14 +213,14 @@ static void hosted_show(struct pages *pages, struct call *call, const struct par
     value_set(values, RETURN_URL, params_get(params, "return_url"));
     value_set(values, ACTION, "/hosted");
     if (problem != NULL) {
-        value_set(values, ERROR, problem->message);
+        value_set(values, ERROR, problem->code);
         value_set(values, FIELD, problem->param);
         value_set(values, EXP_MONTH, params_get(params, "exp_month"));
         value_set(values, EXP_YEAR, params_get(params, "exp_year"));
         value_set(values, NUMBER, number != NULL && card_by_number(number) != NULL ? number : NULL);
     }
     form_security(call, params_get(params, "return_url"));
-    page_reply(pages, call, pages->hosted, problem != NULL ? 400 : 200, values);
+    page_reply(pages, call, PAGE_HOSTED, problem != NULL ? 400 : 200, values);
 }
 
 static void hosted_post(struct pages *pages, struct store *store, struct call *call)
@@ -215,8 +236,7 @@ static void hosted_post(struct pages *pages, struct store *store, struct call *c
     char query[32 + ID_SIZE];
 
     if (entry.cvc == NULL || entry.cvc[0] == '\0') {
-        problem = (struct card_problem){"invalid_cvc", "cvc", NULL,
-                                        "Enter the security code of the card."};
+        problem = (struct card_problem){.code = "cvc_missing", .param = "cvc"};
         hosted_show(pages, call, &call->form, &problem);
         return;
     }
@@ -236,10 +256,9 @@ static void hosted_page(struct pages *pages, struct store *store, struct call *c
     const struct params *params = post ? &call->form : &call->query;
 
     if (!return_url_valid(pages, params_get(params, "return_url"))) {
-        message_reply(pages, call, 400, "The payment page did not say where to go back to.", NULL);
+        message_reply(pages, call, 400, "return", NULL);
     } else if (!account_valid(params_get(params, "account"))) {
-        message_reply(pages, call, 400, "The payment page named no account of this gateway.",
-                      params_get(params, "return_url"));
+        message_reply(pages, call, 400, "account", params_get(params, "return_url"));
     } else if (post) {
         hosted_post(pages, store, call);
     } else {
@@ -247,7 +266,7 @@ static void hosted_page(struct pages *pages, struct store *store, struct call *c
     }
 }
 
-static void intent_amount(const struct intent *intent, char *out, size_t size)
+static void intent_amount(const struct intent *intent, const char *lang, char *out, size_t size)
 {
     const struct currency *currency = currency_find(intent->currency);
     char code[4];
@@ -256,7 +275,7 @@ static void intent_amount(const struct intent *intent, char *out, size_t size)
         code[i] = (char)(intent->currency[i] & ~0x20);
     }
     if (currency != NULL && money_exponent(code, 3) == currency->digits) {
-        locale_money("en-US", code, intent->amount, out, size);
+        locale_money(lang, code, intent->amount, out, size);
     } else {
         snprintf(out, size, "%lld %s", (long long)intent->amount, code);
     }
@@ -269,7 +288,8 @@ static void authenticate_show(struct pages *pages, struct call *call, const stru
     char amount[64], action[64], id[ID_SIZE];
 
     intent_id(intent, id);
-    intent_amount(intent, amount, sizeof(amount));
+    intent_amount(intent, translated_tag(pages->templates, language_of(pages, call)), amount,
+                  sizeof(amount));
     snprintf(action, sizeof(action), "/authenticate/%s", id);
     value_set(values, ACTION, action);
     value_set(values, AMOUNT_TEXT, amount);
@@ -277,7 +297,7 @@ static void authenticate_show(struct pages *pages, struct call *call, const stru
     value_set(values, BRAND, card_brand_name(card));
     value_set(values, LAST4, card_last4(card));
     form_security(call, intent->state.return_url);
-    page_reply(pages, call, pages->authenticate, 200, values);
+    page_reply(pages, call, PAGE_AUTHENTICATE, 200, values);
 }
 
 static void authenticate_return(struct pages *pages, struct call *call, const struct intent *intent)
@@ -286,8 +306,7 @@ static void authenticate_return(struct pages *pages, struct call *call, const st
     char query[80 + ID_SIZE], id[ID_SIZE];
 
     if (url == NULL || !url_clean(url)) {
-        message_reply(pages, call, 200,
-                      "Thank you. You can close this page and go back to the payment page.", NULL);
+        message_reply(pages, call, 200, "done", NULL);
         return;
     }
     intent_id(intent, id);
@@ -303,15 +322,14 @@ static void authenticate_page(struct pages *pages, struct store *store, struct c
     struct intent *intent = store_intent(store, id);
 
     if (intent == NULL) {
-        message_reply(pages, call, 404, NULL, NULL);
+        message_reply(pages, call, 404, "nothing", NULL);
         return;
     }
     if (intent->state.status != INTENT_REQUIRES_ACTION) {
         if (strcmp(call->method, "POST") == 0) {
             authenticate_return(pages, call, intent); /* a double click */
         } else {
-            message_reply(pages, call, 410, "This payment does not wait for a confirmation.",
-                          intent->state.return_url);
+            message_reply(pages, call, 410, "over", intent->state.return_url);
         }
         return;
     }
@@ -319,7 +337,7 @@ static void authenticate_page(struct pages *pages, struct store *store, struct c
         authenticate_show(pages, call, intent);
     } else if (decision == NULL ||
                (strcmp(decision, "complete") != 0 && strcmp(decision, "fail") != 0)) {
-        message_reply(pages, call, 400, "Please choose how the confirmation ends.", NULL);
+        message_reply(pages, call, 400, "choose", NULL);
     } else {
         intent_authenticate(store, intent, decision[0] == 'c', call->request);
         authenticate_return(pages, call, intent);
@@ -331,7 +349,7 @@ static bool page_method(struct pages *pages, struct call *call, bool post)
     if (strcmp(call->method, "GET") == 0 || (post && strcmp(call->method, "POST") == 0)) {
         return true;
     }
-    message_reply(pages, call, 405, "This page cannot be used in that way.", NULL);
+    message_reply(pages, call, 405, "method", NULL);
     call->allow = post ? "GET, HEAD, POST" : "GET, HEAD";
     return false;
 }
@@ -355,7 +373,7 @@ bool pages_handle(struct pages *pages, struct store *store, struct call *call)
     } else if (strncmp(call->path, "/static/", 8) == 0) {
         if (page_method(pages, call, false) && !page_file_handle(&pages->css, call) &&
             !page_file_handle(&pages->js, call)) {
-            message_reply(pages, call, 404, NULL, NULL);
+            message_reply(pages, call, 404, "nothing", NULL);
         }
     } else {
         return false;
@@ -367,27 +385,11 @@ enum result pages_load(const struct settings *settings, struct pages **out, stru
 {
     const char *dir = settings->sandbox_pages_dir;
     struct pages *pages = mem_alloc(sizeof(*pages));
-    struct {
-        struct template **slot;
-        const char *file;
-    } templates[] = {
-        {&pages->fields, "fields.html"},
-        {&pages->hosted, "hosted.html"},
-        {&pages->authenticate, "authenticate.html"},
-        {&pages->message, "message.html"},
-    };
-    char why[400];
 
     pages->edge = mem_strndup(settings->base_url, origin_length(settings->base_url));
-    for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
-        *templates[i].slot =
-            template_load(dir, templates[i].file, value_names, VALUE_COUNT, NULL, why, sizeof(why));
-        if (*templates[i].slot == NULL) {
-            pages_free(pages);
-            return error_set(err, RESULT_FATAL, "sandbox_pages", "%s", why);
-        }
-    }
-    if (page_file_load(dir, "sandbox.css", "text/css; charset=utf-8", &pages->css, err) !=
+    if (translated_load(dir, page_names, PAGE_COUNT, value_names, VALUE_COUNT, &pages->templates,
+                        err) != RESULT_OK ||
+        page_file_load(dir, "sandbox.css", "text/css; charset=utf-8", &pages->css, err) !=
             RESULT_OK ||
         page_file_load(dir, "fields.js", "text/javascript; charset=utf-8", &pages->js, err) !=
             RESULT_OK) {
@@ -403,10 +405,7 @@ void pages_free(struct pages *pages)
     if (pages == NULL) {
         return;
     }
-    template_free(pages->fields);
-    template_free(pages->hosted);
-    template_free(pages->authenticate);
-    template_free(pages->message);
+    translated_free(pages->templates);
     page_file_free(&pages->css);
     page_file_free(&pages->js);
     free(pages->edge);

@@ -9,9 +9,13 @@
  *                      ?payment_method=pm_…
  *   authenticate.html  GET, POST /authenticate/INTENT; posts `decision` = complete | fail
  *   message.html       why a page cannot be shown
- * Values: css_url js_url account origin return_url action error field (number | exp_month |
- *   exp_year | cvc) number exp_month exp_year amount_text merchant description brand last4.
- *   `number` is shown again only if it is a published test number; a CVC never is.
+ * Each in every language of `messages/` there: that of the parameter `lang`, or what the browser
+ * asks for (Accept-Language), or English.
+ * Values: lang dir css_url js_url account origin return_url action error (of a card: the API's
+ * code, or cvc_missing; of message.html: account | origin | return | done | over | choose | method
+ * | nothing) field (number | exp_month | exp_year | cvc) number exp_month exp_year amount_text
+ *   description brand last4. `number` is shown again only if it is a published test number; a CVC
+ *   never is.
  * sandbox.css and fields.js of that folder are served at /static/NAME.HASH.EXT.
  *
  * `origin` and the origin of `return_url` must be the edge's (`base_url` in the settings).

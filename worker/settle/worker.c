@@ -26,7 +26,7 @@ struct worker {
     char *gateway_secret, *redis_password, *mail_password;
     struct library *library;
     struct words *words;
-    struct letters *letters; /* NULL: no mail is sent */
+    struct translated *letters; /* NULL: no mail is sent */
     struct publisher publisher;
     struct loop *loop;
     struct pg *pg;
@@ -225,7 +225,7 @@ static void forget(struct worker *w)
     secret_free(w->mail_password);
     library_free(w->library);
     words_free(w->words);
-    letters_free(w->letters);
+    translated_free(w->letters);
 }
 
 int worker_command(const struct settings *s, int argc, char **argv)

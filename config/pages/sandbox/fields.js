@@ -24,7 +24,8 @@
   const cvc = document.getElementById('cvc');
   const brand = document.getElementById('brand');
   const fields = { number, expiry, cvc };
-  const origin = form.dataset.origin;
+  const says = form.dataset;
+  const origin = says.origin;
   let busy = false;
 
   function tell(message) {
@@ -108,23 +109,23 @@
   const checks = {
     number() {
       const plain = digits(number.value);
-      if (plain === '') return 'Enter the card number.';
-      if (plain.length < 12) return 'The card number is too short.';
-      return luhn(plain) ? '' : 'The card number is not right. Please check its digits.';
+      if (plain === '') return says.numberMissing;
+      if (plain.length < 12) return says.numberShort;
+      return luhn(plain) ? '' : says.numberWrong;
     },
     expiry() {
       const at = expiryParts();
       const now = new Date();
-      if (expiry.value === '') return 'Enter the expiry date.';
-      if (!at.complete || at.month < 1 || at.month > 12) return 'Enter the date as month and year, such as 04 / 29.';
+      if (expiry.value === '') return says.expiryMissing;
+      if (!at.complete || at.month < 1 || at.month > 12) return says.expiryWrong;
       const months = at.year * 12 + at.month - (now.getFullYear() * 12 + now.getMonth() + 1);
-      return months < 0 ? 'The card has expired.' : '';
+      return months < 0 ? says.expiryPast : '';
     },
     cvc() {
       const length = brandOf(digits(number.value)) === 'American Express' ? 4 : 3;
-      if (cvc.value === '') return 'Enter the security code.';
+      if (cvc.value === '') return says.cvcMissing;
       return cvc.value.length === length || (length === 3 && brand.textContent === '' && cvc.value.length === 4)
-        ? '' : 'The security code has ' + length + ' digits.';
+        ? '' : length === 4 ? says.cvcFour : says.cvcThree;
     }
   };
 
@@ -157,7 +158,9 @@
       return;
     }
     const error = (body && body.error) || {};
-    refuse(error.message || 'The payment provider could not read this card. Please try again.', fieldOf(error.param || ''));
+    const field = fieldOf(error.param || '');
+    const message = error.decline_code === 'test_mode_live_card' ? says.numberLive : says[field + 'Wrong'];
+    refuse(message || says.unread, field);
   }
 
   function tokenize() {
@@ -182,14 +185,14 @@
     const timer = setTimeout(() => stop.abort(), REPLY_WAIT_MS);
     fetch('/v1/payment_methods', {
       method: 'POST',
-      headers: { Authorization: 'Bearer ' + form.dataset.account },
+      headers: { Authorization: 'Bearer ' + says.account },
       body,
       cache: 'no-store',
       credentials: 'omit',
       signal: stop.signal
     })
       .then((reply) => reply.json().then((json) => onReply(reply, json)))
-      .catch(() => refuse('The payment provider does not answer. Nothing was charged. Please try again.', ''))
+      .catch(() => refuse(says.noAnswer, ''))
       .finally(() => clearTimeout(timer));
   }
 

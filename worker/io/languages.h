@@ -1,6 +1,6 @@
 /* Message files of a folder, a language each: English first, then those that say the same. */
-#ifndef PAYLINK_DOCUMENT_LANGUAGES_H
-#define PAYLINK_DOCUMENT_LANGUAGES_H
+#ifndef PAYLINK_IO_LANGUAGES_H
+#define PAYLINK_IO_LANGUAGES_H
 
 #include "../base/result.h"
 #include "../core/language.h"
